@@ -1,0 +1,196 @@
+"""A split: which rows of a snapshot are trained on, which choose, and which are touched once.
+
+One small array says it all, the role of every row: `TEST`, `TRAIN` (never validated on), or the number of the fold
+that the row is validated in. The images are never copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from digits.data.snapshot import Snapshot
+from digits.errors import MissingError, ParamsError
+from digits.files import replaced_folder, write_json
+from digits.params import Section
+
+__all__ = ["Fold", "Split", "SplitParams", "split"]
+
+ROLES, DESCRIPTION = "roles.npy", "split.json"
+TEST, TRAIN = -2, -1
+
+
+class LastRows(Section):
+    """The last `rows` rows are the test split, as the dataset's publishers meant them to be."""
+
+    take: Literal["last"] = "last"
+    rows: int = Field(gt=0)
+
+
+class Fraction(Section):
+    """A stratified random fraction of all rows."""
+
+    take: Literal["fraction"] = "fraction"
+    fraction: float = Field(gt=0, lt=1)
+
+
+class KFold(Section):
+    """Stratified cross-validation inside the rows that are not test."""
+
+    take: Literal["folds"] = "folds"
+    folds: int = Field(ge=2, le=20)
+
+
+class SplitParams(Section):
+    """Section ``split`` of ``params.yaml``."""
+
+    seed: int = Field(ge=0)
+    test: Annotated[LastRows | Fraction, Field(discriminator="take")]
+    validation: Annotated[Fraction | KFold, Field(discriminator="take")]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row indices of one round: fit on `train`, score on `validation`; both int64, sorted."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Reference to a split in a folder.
+
+    Attributes
+    ----------
+    path
+        Folder that holds ``roles.npy`` and ``split.json``.
+    snapshot
+        The snapshot whose rows are split.
+    digest
+        SHA-256 over the snapshot's digest and the roles.
+    """
+
+    path: Path
+    snapshot: Snapshot
+    digest: str
+
+    @classmethod
+    def load(cls, path: Path, *, snapshot: Snapshot) -> Self:
+        """Read the split in `path` and check that it was made for `snapshot`.
+
+        Raises
+        ------
+        MissingError
+            There is no split, or it belongs to another snapshot.
+        """
+        mend = f"run `digits split {snapshot.dataset}`"
+        try:
+            content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+            digest, of_snapshot = content["digest"], content["snapshot"]
+        except (OSError, ValueError, KeyError) as error:
+            raise MissingError(f"no split in {path} ({type(error).__name__}: {error}); {mend}") from error
+        if of_snapshot != snapshot.digest:
+            raise MissingError(
+                f"split {path} was made for snapshot {of_snapshot[:12]}, found {snapshot.digest[:12]}; {mend}"
+            )
+        return cls(path=path, snapshot=snapshot, digest=digest)
+
+    def roles(self) -> NDArray[np.int8]:
+        """Return the role of every row, ``(n_samples,)`` int8: `TEST`, `TRAIN`, or a fold's number from 0."""
+        roles: NDArray[np.int8] = np.load(self.path / ROLES, allow_pickle=False)
+        return roles
+
+    def test(self) -> NDArray[np.int64]:
+        """Return the sorted row indices of the test split, int64."""
+        return np.flatnonzero(self.roles() == TEST)
+
+    def development(self) -> NDArray[np.int64]:
+        """Return the sorted row indices of everything that is not test, int64."""
+        return np.flatnonzero(self.roles() != TEST)
+
+    def validation(self) -> NDArray[np.int64]:
+        """Return the sorted row indices that are validated on in one of the folds, int64."""
+        return np.flatnonzero(self.roles() >= 0)
+
+    def folds(self) -> list[Fold]:
+        """Return the rounds of validation: one for a hold-out, several for cross-validation."""
+        roles = self.roles()
+        return [
+            Fold(
+                train=np.flatnonzero((roles != TEST) & (roles != number)),
+                validation=np.flatnonzero(roles == number),
+            )
+            for number in range(int(roles.max()) + 1)
+        ]
+
+
+def split(snapshot: Snapshot, *, params: SplitParams, path: Path) -> Split:
+    """Give every row of `snapshot` a role and write the result into `path`.
+
+    Raises
+    ------
+    ParamsError
+        The snapshot is too small for these params: no row left to train on, or a class that is missing somewhere.
+    """
+    roles = assign_roles(np.asarray(snapshot.labels()), params=params)
+    digest = hashlib.sha256(snapshot.digest.encode() + roles.tobytes()).hexdigest()
+    with replaced_folder(path) as work:
+        np.save(work / ROLES, roles, allow_pickle=False)
+        write_json(work / DESCRIPTION, _describe(roles, digest=digest, snapshot=snapshot))
+    return Split(path=path, snapshot=snapshot, digest=digest)
+
+
+def assign_roles(labels: NDArray[np.uint8], *, params: SplitParams) -> NDArray[np.int8]:
+    """Return the role of every row, ``(n_samples,)`` int8, for ``labels`` of shape ``(n_samples,)``."""
+    from sklearn.model_selection import StratifiedKFold, train_test_split
+
+    n_samples = len(labels)
+    rows = np.arange(n_samples)
+    roles = np.full(n_samples, TRAIN, dtype=np.int8)
+    try:
+        if isinstance(params.test, LastRows):
+            if params.test.rows >= n_samples:
+                raise ValueError(f"test.rows is {params.test.rows}, the snapshot has {n_samples} rows")
+            roles[n_samples - params.test.rows :] = TEST
+        else:
+            _, test = train_test_split(
+                rows, test_size=params.test.fraction, stratify=labels, random_state=params.seed
+            )
+            roles[test] = TEST
+        development = np.flatnonzero(roles != TEST)
+        if isinstance(params.validation, KFold):
+            folds = StratifiedKFold(params.validation.folds, shuffle=True, random_state=params.seed)
+            if np.bincount(labels[development])[np.unique(labels)].min() < params.validation.folds:
+                raise ValueError(f"a class has fewer than {params.validation.folds} rows outside the test split")
+            for number, (_, validation) in enumerate(folds.split(development, labels[development])):
+                roles[development[validation]] = number
+        else:
+            _, validation = train_test_split(
+                development,
+                test_size=params.validation.fraction,
+                stratify=labels[development],
+                random_state=params.seed,
+            )
+            roles[validation] = 0
+    except ValueError as error:
+        raise ParamsError(f"the snapshot cannot be split: {error}; change `split` in params.yaml") from error
+    return roles
+
+
+def _describe(roles: NDArray[np.int8], *, digest: str, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "digest": digest,
+        "snapshot": snapshot.digest,
+        "n_development": int(np.sum(roles != TEST)),
+        "n_validation": int(np.sum(roles >= 0)),
+        "n_folds": int(roles.max()) + 1,
+        "n_test": int(np.sum(roles == TEST)),
+    }

@@ -1,0 +1,1 @@
+"""Fitting candidates, remembering them in MLflow, and judging them."""

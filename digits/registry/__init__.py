@@ -1,0 +1,1 @@
+"""Versions of a dataset's classifier and the gate that they pass."""
