@@ -161,9 +161,7 @@ def assign_roles(labels: NDArray[np.uint8], *, params: SplitParams) -> NDArray[n
                 raise ValueError(f"test.rows is {params.test.rows}, the snapshot has {n_samples} rows")
             roles[n_samples - params.test.rows :] = TEST
         else:
-            _, test = train_test_split(
-                rows, test_size=params.test.fraction, stratify=labels, random_state=params.seed
-            )
+            _, test = train_test_split(rows, test_size=params.test.fraction, stratify=labels, random_state=params.seed)
             roles[test] = TEST
         development = np.flatnonzero(roles != TEST)
         if isinstance(params.validation, KFold):
