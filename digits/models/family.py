@@ -1,0 +1,52 @@
+"""A family: one kind of model, its hyper-parameters and how to build it, written in one place.
+
+A family is a section of ``params.yaml`` whose fields are its hyper-parameters. Its `build` gives a scikit-learn
+classifier that takes raw images; scaling, features and augmentation live inside the estimator, so that what is
+evaluated is exactly what is served. ``families`` lists them all.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from pydantic import Field
+from sklearn.base import BaseEstimator
+
+from digits.params import Section
+
+__all__ = ["Family"]
+
+
+class Family(Section):
+    """Base of every family; a subclass sets `name`, adds its hyper-parameters as fields, and builds its estimator.
+
+    Attributes
+    ----------
+    name
+        What the family is called in ``params.yaml``, in MLflow and on the leaderboard: the field's word, snake_case.
+    threads
+        Number of threads that a fit may use. A param, not a setting: with another number of threads floating-point
+        sums are taken in another order, and the same seed would give another model.
+    """
+
+    name: ClassVar[str]
+
+    threads: int = Field(default=1, ge=1, le=256)
+
+    @abstractmethod
+    def build(self, *, seed: int) -> BaseEstimator:
+        """Return an unfitted scikit-learn classifier.
+
+        Parameters
+        ----------
+        seed
+            Seeds everything that is random in the estimator.
+
+        Returns
+        -------
+        BaseEstimator
+            With ``fit``, ``predict``, ``predict_proba`` and ``classes_``; takes raw images ``(n_samples, height,
+            width)``, or the same flattened to ``(n_samples, height * width)`` where the images are square, in the
+            dataset's own range of values (0 to 255, or 0 to 16).
+        """
