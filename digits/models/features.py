@@ -1,0 +1,181 @@
+"""What an estimator sees of an image: its pixels, or the orientation of its strokes.
+
+Both transformers take raw images, ``(n_samples, height, width)`` or the same flattened, of any numeric type and
+range; what an image becomes depends on that image and on what `fit` saw, never on the others in its batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self, cast
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+__all__ = ["FeatureName", "Hog", "Pixels", "features"]
+
+FeatureName = Literal["pixels", "hog"]
+
+# 28 x 28 pixels in cells of 7 x 7; blocks of 2 x 2 cells, half overlapping: 3 x 3 blocks x 4 cells x 9 bins = 324.
+_SIDE, _BLOCK, _STRIDE, _CELL, _BINS = 28, 14, 7, 7, 9
+_N_HOG = ((_SIDE - _BLOCK) // _STRIDE + 1) ** 2 * (_BLOCK // _CELL) ** 2 * _BINS
+_CHUNK = 1024
+
+
+def features(name: FeatureName) -> BaseEstimator:
+    """Return the unfitted transformer called `name`."""
+    return {"pixels": Pixels, "hog": Hog}[name]()
+
+
+class _ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+    """Learns the largest value, so that images of 0 to 16 and of 0 to 255 come out alike."""
+
+    scale_: float
+    n_features_in_: int
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn the shape of the images and their largest value.
+
+        Parameters
+        ----------
+        X
+            Images, ``(n_samples, height, width)``, or flattened to ``(n_samples, n_pixels)``.
+        y
+            Ignored.
+
+        Raises
+        ------
+        ValueError
+            `X` holds something else than finite real numbers, or has another shape.
+        """
+        flat = self._flat(X, reset=True)
+        self.scale_ = float(np.abs(flat).max()) or 1.0
+        return self
+
+    def _flat(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
+        """Return checked images, ``(n_samples, n_pixels)``, without a copy where that is possible."""
+        images: Any = X
+        if np.ndim(images) == 3:
+            images = check_array(images, allow_nd=True, estimator=self, input_name="X")
+            images = images.reshape(len(images), -1)
+        return cast("NDArray[Any]", validate_data(self, images, reset=reset))
+
+
+class Pixels(OneToOneFeatureMixin, _ImageTransformer):  # type: ignore[misc]  # scikit-learn carries no types
+    """Pixels as float32, divided by the largest absolute value that `fit` saw.
+
+    Attributes
+    ----------
+    scale_
+        The largest absolute value in the images that `fit` saw; 1.0 when they were all blank.
+    n_features_in_
+        Number of pixels of an image.
+    """
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return ``(n_samples, n_pixels)`` float32; in [0, 1] for images in the range that `fit` saw.
+
+        Raises
+        ------
+        ValueError
+            `X` is not made of finite numbers, or its images are not as large as those that `fit` saw.
+        """
+        check_is_fitted(self)
+        flat = self._flat(X, reset=False)
+        pixels = flat.astype(np.float32)
+        pixels /= np.float32(self.scale_)
+        return pixels
+
+
+class Hog(_ImageTransformer):
+    """Histograms of oriented gradients of the image, deskewed and brought to 28 x 28 pixels: 324 numbers.
+
+    The image is first sheared until its principal axis stands upright, with its centre of mass in the middle; smaller
+    frames, such as 8 x 8, are enlarged in the same interpolation. Histograms after Dalal and Triggs, "Histograms of
+    oriented gradients for human detection", CVPR 2005.
+
+    Parameters
+    ----------
+    deskew
+        Whether to shear and centre the image.
+
+    Attributes
+    ----------
+    frame_
+        Height and width of the images that `fit` saw.
+    scale_
+        The largest absolute value in the images that `fit` saw; 1.0 when they were all blank.
+    n_features_in_
+        Number of pixels of an image.
+    """
+
+    frame_: tuple[int, int]
+
+    def __init__(self, *, deskew: bool = True) -> None:
+        self.deskew = deskew
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn the shape of the images and their largest value; flattened images are taken to be square.
+
+        Raises
+        ------
+        ValueError
+            `X` holds something else than finite real numbers, or flattened images that cannot be square.
+        """
+        super().fit(X)
+        if np.ndim(cast("Any", X)) == 3:
+            _, height, width = np.shape(cast("Any", X))
+        else:
+            height = width = math.isqrt(self.n_features_in_)
+            if height * width != self.n_features_in_:
+                raise ValueError(
+                    f"flattened images must be square, found n_features = {self.n_features_in_}; "
+                    "pass images of shape (n_samples, height, width)"
+                )
+        self.frame_ = (height, width)
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return ``(n_samples, 324)`` float32 in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            `X` is not made of finite numbers, or its images are not as large as those that `fit` saw.
+        """
+        check_is_fitted(self)
+        flat = self._flat(X, reset=False)
+        descriptor = cv2.HOGDescriptor((_SIDE, _SIDE), (_BLOCK, _BLOCK), (_STRIDE, _STRIDE), (_CELL, _CELL), _BINS)
+        out = np.empty((len(flat), _N_HOG), dtype=np.float32)
+        for start in range(0, len(flat), _CHUNK):
+            images = self._to_bytes(flat[start : start + _CHUNK])
+            for row, image in enumerate(images, start=start):
+                out[row] = descriptor.compute(self._upright(image))
+        return out
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Return the names of the 324 features: ``hog0`` to ``hog323``."""
+        return np.asarray([f"hog{number}" for number in range(_N_HOG)], dtype=object)
+
+    def _to_bytes(self, flat: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return ``(n, height, width)`` uint8 with the largest value that `fit` saw at 255, as OpenCV wants it."""
+        scaled = np.multiply(flat, 255.0 / self.scale_, dtype=np.float64)
+        return np.rint(scaled).clip(0, 255).astype(np.uint8).reshape(-1, *self.frame_)
+
+    def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the image in 28 x 28 pixels, deskewed: ``mu11 / mu02`` is the slant of the principal axis."""
+        height, width = self.frame_
+        skew, x, y = 0.0, (width - 1) / 2, (height - 1) / 2
+        moments = cv2.moments(image) if self.deskew else {"m00": 0.0}
+        if moments["m00"] > 0:
+            x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+            # A single row of ink has no slant.
+            skew = moments["mu11"] / moments["mu02"] if moments["mu02"] > 1e-2 * moments["m00"] else 0.0
+        to_x, to_y, middle = width / _SIDE, height / _SIDE, (_SIDE - 1) / 2
+        # From each pixel of the result back to where it comes from: shear and enlarge about the centre of mass.
+        back = np.array([[to_x, skew * to_y, x - (to_x + skew * to_y) * middle], [0.0, to_y, y - to_y * middle]])
+        flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+        return np.asarray(cv2.warpAffine(image, back, (_SIDE, _SIDE), flags=flags), dtype=np.uint8)
