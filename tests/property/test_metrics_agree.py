@@ -1,0 +1,83 @@
+"""Whatever the probabilities, the figures of one scoring agree with each other and with scikit-learn's."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from sklearn import metrics as sklearn_metrics
+
+from digits.experiments.metrics import Metrics, score
+
+Scoring = tuple[NDArray[np.int64], NDArray[np.float64], list[int]]
+
+
+@st.composite
+def scorings(draw: st.DrawFn) -> Scoring:
+    """Draw labels, probabilities and classes: few images, classes with gaps, classes that never occur."""
+    classes = sorted(draw(st.sets(st.integers(0, 9), min_size=2)))
+    n_samples = draw(st.integers(1, 40))
+    weights = draw(arrays.arrays(np.float64, (n_samples, len(classes)), elements=st.floats(0, 1, width=16)))
+    weights[:, 0] += weights.sum(axis=1) == 0
+    y_true = draw(arrays.arrays(np.int64, n_samples, elements=st.sampled_from(classes)))
+    return y_true, weights / weights.sum(axis=1, keepdims=True), classes
+
+
+# No deadline: the first example pays for imports, and a busy machine is no reason to fail.
+@settings(deadline=None, max_examples=60)
+@given(scorings())
+def test_confusion_report_and_accuracy_agree(scoring: Scoring) -> None:
+    """Accuracy, report and confusion matrix are those that scikit-learn computes of the predictions themselves."""
+    y_true, y_proba, classes = scoring
+    y_pred = np.array(classes)[y_proba.argmax(axis=1)]
+    metrics = score(y_true, y_proba, classes=classes)
+    expected = sklearn_metrics.precision_recall_fscore_support(y_true, y_pred, labels=classes, zero_division=0)
+
+    assert metrics.n_samples == len(y_true)
+    assert metrics.accuracy == pytest.approx(sklearn_metrics.accuracy_score(y_true, y_pred))
+    assert np.array_equal(metrics.matrix, sklearn_metrics.confusion_matrix(y_true, y_pred, labels=classes))
+    assert np.array([metrics.per_class[label] for label in classes]) == pytest.approx(np.transpose(expected[:3]))
+    assert metrics.report == sklearn_metrics.classification_report(
+        y_true, y_pred, labels=classes, digits=4, zero_division=0
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(scorings(), st.floats(0.01, 0.99))
+def test_figures_stay_within_their_bounds(scoring: Scoring, confidence: float) -> None:
+    """Every share lies in [0, 1], the interval holds the accuracy, and weighted recall is accuracy by another name."""
+    y_true, y_proba, classes = scoring
+    flat = score(y_true, y_proba, classes=classes, confidence=confidence).flat()
+
+    assert flat["accuracy_low"] <= flat["accuracy"] <= flat["accuracy_high"]
+    assert flat["weighted_recall"] == pytest.approx(flat["accuracy"])
+    assert flat.pop("log_loss") >= 0
+    assert all(0 <= share <= 1 for share in flat.values())
+
+
+@settings(deadline=None, max_examples=60)
+@given(scorings(), st.randoms(use_true_random=False))
+def test_the_order_of_images_does_not_matter(scoring: Scoring, random: Random) -> None:
+    """Shuffled rows give the same matrix, and the same log loss up to rounding."""
+    y_true, y_proba, classes = scoring
+    order = np.arange(len(y_true))
+    random.shuffle(order)  # type: ignore[arg-type]  # an array is shuffled as well as a list
+    metrics, shuffled = (score(y_true[rows], y_proba[rows], classes=classes) for rows in (slice(None), order))
+
+    assert shuffled.confusion == metrics.confusion
+    assert shuffled.log_loss == pytest.approx(metrics.log_loss)
+
+
+@settings(deadline=None, max_examples=60)
+@given(scorings())
+def test_json_keeps_everything(scoring: Scoring) -> None:
+    """Metrics read back from JSON are equal, to the last bit."""
+    y_true, y_proba, classes = scoring
+    metrics = score(y_true, y_proba, classes=classes)
+
+    assert Metrics.model_validate_json(metrics.model_dump_json()) == metrics
