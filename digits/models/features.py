@@ -163,7 +163,8 @@ class Hog(_ImageTransformer):
     def _to_bytes(self, flat: NDArray[Any]) -> NDArray[np.uint8]:
         """Return ``(n, height, width)`` uint8 with the largest value that `fit` saw at 255, as OpenCV wants it."""
         scaled = np.multiply(flat, 255.0 / self.scale_, dtype=np.float64)
-        return np.rint(scaled).clip(0, 255).astype(np.uint8).reshape(-1, *self.frame_)
+        images: NDArray[np.uint8] = np.rint(scaled).clip(0, 255).astype(np.uint8)
+        return images.reshape(-1, *self.frame_)
 
     def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the image in 28 x 28 pixels, deskewed: ``mu11 / mu02`` is the slant of the principal axis."""
@@ -178,4 +179,4 @@ class Hog(_ImageTransformer):
         # From each pixel of the result back to where it comes from: shear and enlarge about the centre of mass.
         back = np.array([[to_x, skew * to_y, x - (to_x + skew * to_y) * middle], [0.0, to_y, y - to_y * middle]])
         flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
-        return np.asarray(cv2.warpAffine(image, back, (_SIDE, _SIDE), flags=flags), dtype=np.uint8)
+        return cast("NDArray[np.uint8]", cv2.warpAffine(image, back, (_SIDE, _SIDE), flags=flags))
