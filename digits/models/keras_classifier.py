@@ -1,0 +1,274 @@
+"""A Keras network as a scikit-learn classifier of raw images.
+
+It knows how images and labels become tensors and probabilities; what the network looks like stands in
+``architectures``, how it is trained in ``training``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from digits.models import tensorflow_runtime
+from digits.models.augmentation import random_transforms
+from digits.models.training import Recipe, Trainer, batches, build_network, copy_variables, one_cycle, trainer_for
+
+__all__ = ["KerasClassifier"]
+
+log = logging.getLogger(__name__)
+
+_PREDICTED_AT_ONCE = 2_000
+
+
+class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """Network trained with AdamW, one cycle of the learning rate, and images that are distorted anew in every epoch.
+
+    The same data, parameters and `random_state` give the same bits, whatever was fitted before in the process.
+    Training may compute in bfloat16; the fitted network always computes in float32, so that it predicts alike on
+    processors without bfloat16.
+
+    Parameters
+    ----------
+    network
+        Name of an architecture: ``"dense_network"`` takes any vector, ``"cnn"`` and ``"rnn"`` square images.
+    network_params
+        Parameters of the architecture; see ``architectures``.
+    epochs
+        Number of times that every training image is seen. There is no early stopping.
+    batch_size
+        Number of images in a step.
+    learning_rate
+        Largest learning rate of the cycle.
+    warm_up
+        Share of the steps during which the learning rate rises.
+    weight_decay
+        Of AdamW (I. Loshchilov, F. Hutter, 2017, arXiv:1711.05101), on weights but not on biases and normalisation.
+    label_smoothing
+        Share of the target that is spread over all classes.
+    clip_norm
+        Largest norm of a step's gradient, 0 for none.
+    augmentation
+        Bounds ``rotation``, ``scale``, ``shear`` and ``shift`` of `random_transforms`, or None to leave images alone.
+    dtype
+        What training computes in: ``"float32"`` or ``"mixed_bfloat16"`` (weights in float32 nevertheless).
+    threads
+        Number of threads of an operation. Fixed when a process first uses TensorFlow.
+    random_state
+        Seeds weights, order, dropout and augmentation.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels met in fit, sorted.
+    history_ : dict of str to list of float
+        ``loss`` and ``accuracy`` on the distorted training images as they were met, one value per epoch, and
+        ``val_loss`` and ``val_accuracy`` where fit was given validation data.
+    model_ : keras.Model
+        The network: pixels times ``scale_`` in, logits out.
+    n_features_in_ : int
+        Number of pixels of an image.
+    scale_ : float
+        One over the largest pixel value met in fit.
+    """
+
+    def __init__(
+        self,
+        network: str = "dense_network",
+        *,
+        network_params: Mapping[str, Any] | None = None,
+        epochs: int = 10,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        warm_up: float = 0.2,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        clip_norm: float = 0.0,
+        augmentation: Mapping[str, float] | None = None,
+        dtype: str = "float32",
+        threads: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.network = network
+        self.network_params = network_params
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.warm_up = warm_up
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.clip_norm = clip_norm
+        self.augmentation = augmentation
+        self.dtype = dtype
+        self.threads = threads
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, validation_data: tuple[ArrayLike, ArrayLike] | None = None) -> Self:
+        """Train the network from scratch.
+
+        Parameters
+        ----------
+        X
+            Images of shape (n_samples, side, side), or flattened to (n_samples, n_features), from 0 upwards.
+        y
+            Labels, shape (n_samples,).
+        validation_data
+            Images and labels that are scored after each epoch, for ``history_`` alone: they change nothing.
+
+        Returns
+        -------
+        KerasClassifier
+            Itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If images and labels do not belong together, are not finite, are not square where the network needs them
+            to be, or validation labels were not in `y`.
+        """
+        images, labels = validate_data(self, _flattened(X), y)
+        check_classification_targets(labels)
+        self.classes_, classes = np.unique(labels, return_inverse=True)
+        pixels = _pixels(images)
+        largest = float(pixels.max())
+        self.scale_ = 1 / largest if largest > 0 else 1.0
+        validation = None if validation_data is None else self._validation(*validation_data)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        recipe = self._recipe(pixels)
+        with tensorflow_runtime.LOCK:  # the trainer is shared by every fit of the process
+            tf, keras = tensorflow_runtime.start(threads=self.threads)
+            with tensorflow_runtime.seeded(keras, seed=seed):
+                trainer = trainer_for(recipe)
+            with tensorflow_runtime.seeded(keras, seed=seed):
+                self.model_ = build_network(keras, recipe=recipe, dtype="float32")
+            trainer.start_from(self.model_)
+            tensors = tf.constant(pixels), tf.constant(classes, tf.int32)
+            self.history_ = self._train(trainer, *tensors, validation=validation, rng=np.random.default_rng(seed))
+            copy_variables(trainer.network, self.model_)
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X
+            Images as in `fit`, of the same size.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float64
+            Rows sum to 1; columns in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the images are of another size than those of `fit`, or not finite.
+        """
+        check_is_fitted(self)
+        pixels = _pixels(validate_data(self, _flattened(X), reset=False))
+        shape = self.model_.input_shape[1:]
+        logits = [
+            np.asarray(self.model_((rows * np.float32(self.scale_)).reshape(-1, *shape), training=False))
+            for rows in np.split(pixels, range(_PREDICTED_AT_ONCE, len(pixels), _PREDICTED_AT_ONCE))
+        ]
+        return np.asarray(softmax(np.concatenate(logits).astype(np.float64), axis=1))
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most probable label of each image, shape (n_samples,); see `predict_proba`."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the network, which is saved as ``.keras`` and set again on ``model_``."""
+        return {name: value for name, value in super().__getstate__().items() if name != "model_"}
+
+    def _validation(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        images, labels = validate_data(self, _flattened(X), y, reset=False)
+        if len(unknown := np.setdiff1d(labels, self.classes_)):
+            raise ValueError(f"validation_data holds labels {unknown.tolist()}, wanted those of y")
+        return _pixels(images), np.searchsorted(self.classes_, labels).astype(np.int32)
+
+    def _recipe(self, X: NDArray[Any]) -> Recipe:
+        side = math.isqrt(self.n_features_in_)
+        shapes = {"cnn": (side, side, 1), "rnn": (side, side), "dense_network": (self.n_features_in_,)}
+        shape = shapes[self.network]
+        if side**2 != self.n_features_in_ and (len(shape) > 1 or self.augmentation):
+            raise ValueError(f"images have {self.n_features_in_} pixels, wanted square ones for {self.network!r}")
+        return Recipe(
+            network=self.network,
+            network_params=_hashable(self.network_params or {}),
+            shape=shape,
+            n_classes=len(self.classes_),
+            dtype=self.dtype,
+            pixel_dtype=X.dtype.name,
+            augmented=self.augmentation is not None,
+            label_smoothing=self.label_smoothing,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+        )
+
+    def _train(
+        self,
+        trainer: Trainer,
+        X: Any,
+        y: Any,
+        *,
+        validation: tuple[NDArray[Any], NDArray[np.int32]] | None,
+        rng: np.random.Generator,
+    ) -> dict[str, list[float]]:
+        """Run the epochs; return their history."""
+        n_samples, n_features = X.shape
+        steps = len(batches(n_samples, batch_size=self.batch_size, rng=rng))
+        rates = one_cycle(self.epochs * steps, peak=self.learning_rate, warm_up=self.warm_up).reshape(-1, steps)
+        side = math.isqrt(n_features)
+        history: dict[str, list[float]] = {"loss": [], "accuracy": []}
+        if validation is not None:
+            history |= {"val_loss": [], "val_accuracy": []}
+        for epoch in range(self.epochs):
+            order = batches(n_samples, batch_size=self.batch_size, rng=rng)
+            transforms = np.zeros((steps, 1, 8), np.float32)
+            if self.augmentation is not None:
+                transforms = random_transforms(order.size, side=side, rng=rng, **self.augmentation)
+            figures: tuple[float, ...] = trainer.epoch(
+                X, y, scale=self.scale_, order=order, transforms=transforms.reshape(steps, -1, 8), rates=rates[epoch]
+            )
+            if validation is not None:
+                figures += trainer.evaluate(*validation, scale=self.scale_)
+            for name, value in zip(history, figures, strict=True):
+                history[name].append(value)
+            log.debug("epoch %d of %d: %s", epoch + 1, self.epochs, figures)
+        return history
+
+
+def _flattened(X: ArrayLike) -> ArrayLike:
+    """Return square images ``(n_samples, side, side)`` as ``(n_samples, n_features)``; anything else as it is."""
+    if getattr(X, "ndim", 0) != 3:
+        return X
+    images = np.asarray(X)
+    n_samples, height, width = images.shape
+    if height != width:
+        raise ValueError(f"images are {height} x {width} pixels, wanted square ones")
+    return images.reshape(n_samples, height * width)
+
+
+def _pixels(X: NDArray[Any]) -> NDArray[Any]:
+    """Return bytes as they are, so that MNIST stays at 47 MB, and everything else as float32."""
+    return np.ascontiguousarray(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32)
+
+
+def _hashable(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return parameters as sorted pairs with tuples in place of lists."""
+
+    def frozen(value: Any) -> Any:
+        return tuple(frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+    return tuple(sorted((name, frozen(value)) for name, value in params.items()))

@@ -1,0 +1,83 @@
+"""The families that are networks: their hyper-parameters, and the estimator that they build."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from digits.models.family import Family
+from digits.models.keras_classifier import KerasClassifier
+from digits.params import Section
+
+__all__ = ["Augmentation", "Cnn", "DenseNetwork", "Network", "Rnn"]
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+
+
+class Augmentation(Section):
+    """Bounds within which training images are distorted, anew in every epoch."""
+
+    rotation: float = Field(default=12.0, ge=0, le=45, description="degrees")
+    scale: float = Field(default=0.12, ge=0, le=0.5, description="relative change of each axis")
+    shear: float = Field(default=10.0, ge=0, le=45, description="degrees")
+    shift: float = Field(default=0.07, ge=0, le=0.5, description="share of the frame")
+
+
+class Network(Family):
+    """What the three networks share: how they are trained."""
+
+    epochs: int = Field(default=10, ge=1, le=1000)
+    batch_size: int = Field(default=128, ge=1, le=8192)
+    learning_rate: float = Field(default=3e-3, gt=0, le=1)
+    warm_up: float = Field(default=0.2, ge=0, lt=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    clip_norm: float = Field(default=0.0, ge=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    augmentation: Augmentation | None = Augmentation()
+    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+
+    def build(self, *, seed: int) -> KerasClassifier:
+        """Return an unfitted `KerasClassifier`; see `Family.build`."""
+        shared = set(Network.model_fields) - {"dropout"}
+        trained = self.model_dump(include=shared)
+        return KerasClassifier(self.name, network_params=self.model_dump(exclude=shared), random_state=seed, **trained)
+
+
+class DenseNetwork(Network):
+    """Fully connected layers on the pixels: what a network knows without being told that they form an image."""
+
+    name: ClassVar[str] = "dense_network"
+
+    units: tuple[Width, ...] = Field(default=(512, 512), min_length=1)
+
+
+class Cnn(Network):
+    """Convolutions in stages, each stage on a smaller map."""
+
+    name: ClassVar[str] = "cnn"
+
+    stages: tuple[tuple[Width, ...], ...] = Field(default=((32,), (64, 64), (96,)), min_length=1)
+    strides: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2, 2)
+    normalised: tuple[bool, ...] = (False, False, True)
+
+    @model_validator(mode="after")
+    def _one_value_for_each_stage(self) -> Self:
+        if not len(self.stages) == len(self.strides) == len(self.normalised):
+            raise ValueError(
+                f"{len(self.stages)} stages, {len(self.strides)} strides, {len(self.normalised)} normalised: "
+                "wanted one of each for every stage"
+            )
+        return self
+
+
+class Rnn(Network):
+    """A recurrent layer that reads the rows of the image as a sequence."""
+
+    name: ClassVar[str] = "rnn"
+
+    cell: Literal["lstm", "gru"] = "lstm"
+    units: Width = 128
+    rows_per_step: int = Field(default=4, ge=1)
+    bidirectional: bool = True
