@@ -2,3 +2,5 @@
 
 Knows nothing of Prefect and DVC: those call this package (``tasks/``, ``flows/``, ``dvc.yaml``), never the reverse.
 """
+
+__version__ = "0.1.0"

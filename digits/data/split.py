@@ -1,13 +1,14 @@
 """A split: which rows of a snapshot are trained on, which choose, and which are touched once.
 
-One small array says it all, the role of every row: `TEST`, `TRAIN` (never validated on), or the number of the fold
-that the row is validated in. The images are never copied.
+One small array says it all, the role of every row: `EXCLUDED` (set aside by validation), `TEST`, `TRAIN` (never
+validated on), or the number of the fold that the row is validated in. The images are never copied.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,7 +25,7 @@ from digits.params import Section
 __all__ = ["Fold", "Split", "SplitParams", "split"]
 
 ROLES, DESCRIPTION = "roles.npy", "split.json"
-TEST, TRAIN = -2, -1
+EXCLUDED, TEST, TRAIN = -3, -2, -1
 
 
 class LastRows(Section):
@@ -104,7 +105,7 @@ class Split:
         return cls(path=path, snapshot=snapshot, digest=digest)
 
     def roles(self) -> NDArray[np.int8]:
-        """Return the role of every row, ``(n_samples,)`` int8: `TEST`, `TRAIN`, or a fold's number from 0."""
+        """Return the role of every row, ``(n_samples,)`` int8: `EXCLUDED`, `TEST`, `TRAIN`, or a fold's number."""
         roles: NDArray[np.int8] = np.load(self.path / ROLES, allow_pickle=False)
         return roles
 
@@ -113,8 +114,8 @@ class Split:
         return np.flatnonzero(self.roles() == TEST)
 
     def development(self) -> NDArray[np.int64]:
-        """Return the sorted row indices of everything that is not test, int64."""
-        return np.flatnonzero(self.roles() != TEST)
+        """Return the sorted row indices of everything to learn from and to choose by, int64."""
+        return np.flatnonzero(self.roles() >= TRAIN)
 
     def validation(self) -> NDArray[np.int64]:
         """Return the sorted row indices that are validated on in one of the folds, int64."""
@@ -125,22 +126,33 @@ class Split:
         roles = self.roles()
         return [
             Fold(
-                train=np.flatnonzero((roles != TEST) & (roles != number)),
+                train=np.flatnonzero((roles >= TRAIN) & (roles != number)),
                 validation=np.flatnonzero(roles == number),
             )
             for number in range(int(roles.max()) + 1)
         ]
 
 
-def split(snapshot: Snapshot, *, params: SplitParams, path: Path) -> Split:
+def split(snapshot: Snapshot, *, params: SplitParams, path: Path, excluded: Sequence[int] = ()) -> Split:
     """Give every row of `snapshot` a role and write the result into `path`.
+
+    Parameters
+    ----------
+    snapshot
+        Whose rows are split.
+    params
+        Section ``split``.
+    path
+        Folder of the split.
+    excluded
+        Rows that validation set aside.
 
     Raises
     ------
     ParamsError
         The snapshot is too small for these params: no row left to train on, or a class that is missing somewhere.
     """
-    roles = assign_roles(np.asarray(snapshot.labels()), params=params)
+    roles = assign_roles(np.asarray(snapshot.labels()), params=params, excluded=excluded)
     digest = hashlib.sha256(snapshot.digest.encode() + roles.tobytes()).hexdigest()
     with replaced_folder(path) as work:
         np.save(work / ROLES, roles, allow_pickle=False)
@@ -148,47 +160,64 @@ def split(snapshot: Snapshot, *, params: SplitParams, path: Path) -> Split:
     return Split(path=path, snapshot=snapshot, digest=digest)
 
 
-def assign_roles(labels: NDArray[np.uint8], *, params: SplitParams) -> NDArray[np.int8]:
-    """Return the role of every row, ``(n_samples,)`` int8, for ``labels`` of shape ``(n_samples,)``."""
-    from sklearn.model_selection import StratifiedKFold, train_test_split
-
-    n_samples = len(labels)
-    rows = np.arange(n_samples)
-    roles = np.full(n_samples, TRAIN, dtype=np.int8)
+def assign_roles(
+    labels: NDArray[np.uint8], *, params: SplitParams, excluded: Sequence[int] = ()
+) -> NDArray[np.int8]:
+    """Return the role of every row, ``(n_samples,)`` int8, for `labels` of shape ``(n_samples,)``."""
+    roles = np.full(len(labels), TRAIN, dtype=np.int8)
+    roles[list(excluded)] = EXCLUDED
     try:
-        if isinstance(params.test, LastRows):
-            if params.test.rows >= n_samples:
-                raise ValueError(f"test.rows is {params.test.rows}, the snapshot has {n_samples} rows")
-            roles[n_samples - params.test.rows :] = TEST
-        else:
-            _, test = train_test_split(rows, test_size=params.test.fraction, stratify=labels, random_state=params.seed)
-            roles[test] = TEST
-        development = np.flatnonzero(roles != TEST)
-        if isinstance(params.validation, KFold):
-            folds = StratifiedKFold(params.validation.folds, shuffle=True, random_state=params.seed)
-            if np.bincount(labels[development])[np.unique(labels)].min() < params.validation.folds:
-                raise ValueError(f"a class has fewer than {params.validation.folds} rows outside the test split")
-            for number, (_, validation) in enumerate(folds.split(development, labels[development])):
-                roles[development[validation]] = number
-        else:
-            _, validation = train_test_split(
-                development,
-                test_size=params.validation.fraction,
-                stratify=labels[development],
-                random_state=params.seed,
-            )
-            roles[validation] = 0
+        roles[_test_rows(labels, roles, params=params)] = TEST
+        for number, rows in enumerate(_validation_rows(labels, roles, params=params)):
+            roles[rows] = number
     except ValueError as error:
         raise ParamsError(f"the snapshot cannot be split: {error}; change `split` in params.yaml") from error
     return roles
+
+
+def _test_rows(labels: NDArray[np.uint8], roles: NDArray[np.int8], *, params: SplitParams) -> NDArray[np.int64]:
+    usable = np.flatnonzero(roles != EXCLUDED)
+    if isinstance(params.test, Fraction):
+        return _stratified(usable, labels, fraction=params.test.fraction, seed=params.seed)
+    first = len(labels) - params.test.rows
+    if not np.any(usable < first):
+        raise ValueError(f"test.rows is {params.test.rows}, the snapshot has {len(labels)} rows")
+    return usable[usable >= first]
+
+
+def _validation_rows(
+    labels: NDArray[np.uint8], roles: NDArray[np.int8], *, params: SplitParams
+) -> list[NDArray[np.int64]]:
+    """Return the rows of each fold."""
+    from sklearn.model_selection import StratifiedKFold
+
+    development = np.flatnonzero(roles == TRAIN)
+    if isinstance(params.validation, Fraction):
+        return [_stratified(development, labels, fraction=params.validation.fraction, seed=params.seed)]
+    n_folds = params.validation.folds
+    if np.bincount(labels[development])[np.unique(labels)].min() < n_folds:
+        raise ValueError(f"a class has fewer than {n_folds} rows outside the test split")
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=params.seed)
+    return [development[validation] for _, validation in folds.split(development, labels[development])]
+
+
+def _stratified(
+    rows: NDArray[np.int64], labels: NDArray[np.uint8], *, fraction: float, seed: int
+) -> NDArray[np.int64]:
+    """Draw a fraction of `rows` that keeps the shares of the classes."""
+    from sklearn.model_selection import train_test_split
+
+    _, drawn = train_test_split(rows, test_size=fraction, stratify=labels[rows], random_state=seed)
+    return np.asarray(drawn)
 
 
 def _describe(roles: NDArray[np.int8], *, digest: str, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "digest": digest,
         "snapshot": snapshot.digest,
-        "n_development": int(np.sum(roles != TEST)),
+        "n_development": int(np.sum(roles >= TRAIN)),
         "n_validation": int(np.sum(roles >= 0)),
         "n_folds": int(roles.max()) + 1,
         "n_test": int(np.sum(roles == TEST)),
+        "n_excluded": int(np.sum(roles == EXCLUDED)),
     }

@@ -1,0 +1,57 @@
+"""The command line, the outermost layer: it may import everything, nothing imports it.
+
+Each command stands in a module of its wing and is imported when it is called, so that it pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from cyclopts import App
+
+import digits
+from digits.errors import DigitsError
+from digits.settings import prepare_environment
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="digits",
+    version=digits.__version__,
+    help="From images of handwritten digits to a registered champion.",
+    version_flags=["--version"],
+)
+app.command("digits.cli.run:run", help="Run the whole line for a dataset: from images to a registered version.")
+app.command("digits.cli.data:ingest", help="Ingest a dataset's images from their source into a snapshot.")
+app.command("digits.cli.data:validate", help="Hold a dataset's snapshot against its contract.")
+app.command("digits.cli.data:split", help="Split a dataset's rows into train, validation and test.")
+app.command("digits.cli.candidates:fit", help="Fit one family, unless its result is remembered.")
+app.command("digits.cli.candidates:evaluate", help="Score the candidates on the test split and rank them.")
+app.command("digits.cli.candidates:register", help="Register the best candidate as a version.")
+app.command("digits.cli.candidates:leaderboard", help="Show the last evaluation.")
+app.command("digits.cli.predict:predict", help="Read pictures of single digits with the production version.")
+app.command("digits.cli.ui:ui", help="Open the MLflow UI on this project's experiments.")
+app.command("digits.cli.bench:app", name="bench", help="Measure the pipeline on this machine.")
+
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command line; an error of `digits.errors` is one line and its exit code, never a traceback."""
+    prepare_environment()
+    try:
+        app()
+        code = 0
+    except DigitsError as error:
+        sys.stderr.write(f"digits: {' '.join(str(error).split())}\n")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("digits: interrupted; the next run goes on from here\n")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,133 @@
+"""Commands of the steps that make and judge candidates: fit, evaluate, register, leaderboard."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from digits import steps
+from digits.cli.display import events_shown, leaderboard_table
+from digits.cli.output import print_json, print_line
+from digits.experiments.evaluation import Evaluation
+from digits.project import Project
+from digits.settings import ONE_THREAD, Settings, prepare_environment
+
+__all__ = ["evaluate", "fit", "leaderboard", "register"]
+
+
+def fit(dataset: str, family: str, *, json: bool = False) -> None:
+    """Fit one family of a dataset, unless a run with the same fingerprint remembers the result.
+
+    Examples
+    --------
+    ::
+
+        digits fit digits svm
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    family
+        Name of the family, such as svm or cnn.
+    json
+        Print the candidate as JSON.
+    """
+    # The same bits as in a worker of `digits run`.
+    prepare_environment(ONE_THREAD)
+    project = Project.find()
+    memory = steps.tracking(project, dataset, settings=Settings.load())
+    candidate, reused = steps.fit(project, dataset, family, memory=memory)
+    if json:
+        print_json(
+            {
+                "family": family,
+                "fingerprint": candidate.fingerprint.digest,
+                "digest": candidate.digest,
+                "validation_accuracy": candidate.validation.accuracy,
+                "fit_seconds": candidate.fit_seconds,
+                "run_id": candidate.run_id,
+                "reused": reused,
+            }
+        )
+    else:
+        print_line(
+            f"{family} on {dataset}: validation accuracy {candidate.validation.accuracy:.2%}, "
+            f"{'reused' if reused else f'trained in {candidate.fit_seconds:.1f} s'}"
+        )
+
+
+def evaluate(dataset: str, *, json: bool = False) -> None:
+    """Score a dataset's candidates on the test split, those that were not scored yet, and rank them.
+
+    Examples
+    --------
+    ::
+
+        digits evaluate digits
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    json
+        Print the leaderboard as JSON.
+    """
+    project = Project.find()
+    memory = steps.tracking(project, dataset, settings=Settings.load())
+    with events_shown():
+        evaluation = steps.evaluate(project, dataset, memory=memory)
+    show(evaluation, json=json)
+
+
+def register(dataset: str, *, json: bool = False) -> None:
+    """Register the best candidate of a dataset's last evaluation as a version of its classifier.
+
+    Examples
+    --------
+    ::
+
+        digits register digits
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    json
+        Print the version as JSON.
+    """
+    project = Project.find()
+    version = steps.register(project, dataset, memory=steps.tracking(project, dataset, settings=Settings.load()))
+    if json:
+        print_json({"name": version.name, "version": version.version, "aliases": version.aliases})
+    else:
+        print_line(str(version))
+
+
+def leaderboard(dataset: str, *, json: bool = False) -> None:
+    """Show the last evaluation of a dataset, best candidate first.
+
+    Examples
+    --------
+    ::
+
+        digits leaderboard mnist
+        digits leaderboard mnist --json
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    json
+        Print it as JSON.
+    """
+    project = Project.find()
+    project.params(dataset)
+    show(Evaluation.load(project.evaluation(dataset), candidates=project.candidates(dataset)), json=json)
+
+
+def show(evaluation: Evaluation, *, json: bool) -> None:
+    """Print a leaderboard on stdout."""
+    if json:
+        print_json([row.as_dict() for row in evaluation.rows])
+    else:
+        Console(soft_wrap=True).print(leaderboard_table(evaluation))

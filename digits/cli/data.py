@@ -1,0 +1,93 @@
+"""Commands of the data steps: ingest, validate, split."""
+
+from __future__ import annotations
+
+import sys
+
+from digits import steps
+from digits.cli.output import print_json, print_line
+from digits.project import Project
+from digits.settings import Settings
+
+__all__ = ["ingest", "split", "validate"]
+
+
+def ingest(dataset: str, *, json: bool = False) -> None:
+    """Ingest a dataset's images from their source into ``data/snapshots/DATASET``.
+
+    Examples
+    --------
+    ::
+
+        digits ingest digits
+        DIGITS_MNIST_DIR=~/mnist digits ingest mnist
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    json
+        Print the snapshot as JSON.
+    """
+    snapshot = steps.ingest(Project.find(), dataset, settings=Settings.load())
+    if json:
+        print_json({"path": str(snapshot.path), "digest": snapshot.digest, "n_samples": snapshot.n_samples})
+    else:
+        shape = f"{snapshot.height} x {snapshot.width}"
+        print_line(f"{dataset}: {snapshot.n_samples:,} images of {shape}, digest {snapshot.digest[:12]}")
+
+
+def validate(dataset: str, *, json: bool = False) -> None:
+    """Hold a dataset's snapshot against its contract; leaves with 1 and names the rule when one is violated.
+
+    Examples
+    --------
+    ::
+
+        digits validate digits
+        digits validate digits --json
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    json
+        Print the report as JSON.
+    """
+    project = Project.find()
+    try:
+        checked = steps.validate(project, dataset)
+    finally:
+        if json and (path := project.validation(dataset) / "report.json").is_file():
+            sys.stdout.write(path.read_text(encoding="utf-8"))
+    if not json:
+        print_line(f"{dataset}: all {len(checked.rules)} rules hold; see {project.docs(dataset) / 'index.html'}")
+
+
+def split(dataset: str, *, json: bool = False) -> None:
+    """Split a dataset's validated rows into train, validation and test.
+
+    Examples
+    --------
+    ::
+
+        digits split digits
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    json
+        Print the counts as JSON.
+    """
+    made = steps.split(Project.find(), dataset)
+    counts = {
+        "development": len(made.development()),
+        "validation": len(made.validation()),
+        "folds": len(made.folds()),
+        "test": len(made.test()),
+    }
+    if json:
+        print_json({"path": str(made.path), "digest": made.digest, **counts})
+    else:
+        print_line(f"{dataset}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))

@@ -1,0 +1,118 @@
+"""What a person sees: the live table of a run, and the leaderboard. All of it goes to stderr or stdout here alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from digits.errors import DigitsError
+from digits.events import Event
+from digits.experiments.evaluation import Evaluation
+
+__all__ = ["events_shown", "leaderboard_table"]
+
+_STYLES = {"running": "cyan", "done": "green", "reused": "blue", "failed": "bold red"}
+_MARKS = {"done": "✓", "reused": "↺", "failed": "✗"}
+
+
+class _Board(logging.Handler):
+    """Keeps the last event of each piece of work, and draws them."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+        self.live: Live | None = None
+        self._rows: dict[tuple[str, str], tuple[Event, float]] = {}
+        self._spinner = Spinner("dots")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take an event; where nothing is drawn live, print it once it is over."""
+        event: Event | None = getattr(record, "event", None)
+        if event is None:
+            return
+        key = (event.step, event.subject)
+        started = self._rows[key][1] if key in self._rows else time.monotonic()
+        if event.state != "running":
+            started = time.monotonic() - started
+        self._rows[key] = (event, started)
+        if self.live is None and event.state != "running":
+            self.console.print(_line(event, seconds=started))
+
+    def __rich__(self) -> RenderableType:
+        """Draw all pieces of work, one line each."""
+        table = Table.grid(padding=(0, 1))
+        for event, moment in list(self._rows.values()):
+            running = event.state == "running"
+            seconds = time.monotonic() - moment if running else moment
+            mark: RenderableType = self._spinner if running else Text(_MARKS[event.state], _STYLES[event.state])
+            table.add_row(mark, _line(event, seconds=seconds))
+        return table
+
+
+def _line(event: Event, *, seconds: float) -> Text:
+    text = Text()
+    text.append(f"{event.step:<9}{event.subject:<21}")
+    text.append(f"{event.state:<8}", _STYLES[event.state])
+    text.append(f"{seconds:6.1f} s  ", "dim")
+    text.append(event.detail)
+    return text
+
+
+@contextmanager
+def events_shown() -> Iterator[None]:
+    """Show the events of the steps on stderr: drawn live on a terminal, else one line each."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    board = _Board(console)
+    logger = logging.getLogger("digits.events")
+    level, logger.level = logger.level, logging.INFO
+    logger.addHandler(board)
+    try:
+        if console.is_terminal:
+            with Live(board, console=console, refresh_per_second=8) as board.live:
+                yield
+        else:
+            yield
+    finally:
+        logger.removeHandler(board)
+        logger.setLevel(level)
+
+
+def leaderboard_table(evaluation: Evaluation) -> Table:
+    """Return the leaderboard, best validation accuracy first."""
+    confidence = evaluation.best.test.confidence
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("family", "validation", f"test ({confidence:.0%} interval)", "macro F1", "log loss", "fit", ""):
+        table.add_column(heading, justify="left" if heading in {"family", ""} else "right", no_wrap=True)
+    for number, row in enumerate(evaluation.rows):
+        low, high = row.test.accuracy_interval
+        table.add_row(
+            row.candidate.family,
+            f"{row.candidate.validation.accuracy:.2%}",
+            f"{row.test.accuracy:.2%} ({low:.2%} to {high:.2%})",
+            f"{row.test.macro.f1:.4f}",
+            f"{row.test.log_loss:.4f}",
+            f"{row.candidate.fit_seconds:.1f} s",
+            "reused" if row.reused else "trained",
+            style="bold green" if number == 0 else "",
+        )
+    for family, reason in evaluation.failed.items():
+        table.add_row(Text(family, "red"), "failed", Text(reason, "red"), "", "", "", "")
+    return table
+
+
+def rows_as_json(evaluation: Evaluation) -> Sequence[dict[str, object]]:
+    """Return the leaderboard as plain values, best first."""
+    return [row.as_dict() for row in evaluation.rows]
+
+
+def one_line(error: DigitsError) -> str:
+    """Return an error's message on one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,86 @@
+"""The command that runs the whole line."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+
+from digits.cli.candidates import show
+from digits.cli.display import events_shown, leaderboard_table
+from digits.project import Project
+from digits.settings import Settings
+
+if TYPE_CHECKING:
+    from flows.train import Trained
+
+__all__ = ["run"]
+
+
+def run(dataset: str, *, json: bool = False) -> None:
+    """Run the whole line for a dataset: ingest, validate, split, fit, evaluate, register.
+
+    What has not changed since the last run is reused. Uses the Prefect server at PREFECT_API_URL and the MLflow
+    server at MLFLOW_TRACKING_URI where they are set; else a private Prefect server for the length of the run, and a
+    local MLflow store below mlflow/.
+
+    Examples
+    --------
+    ::
+
+        digits run digits
+        DIGITS_MNIST_DIR=~/mnist digits run mnist
+        digits run digits --json > leaderboard.json
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset in params.yaml.
+    json
+        Print the leaderboard as JSON on stdout; everything else goes to stderr.
+    """
+    project, settings = Project.find(), Settings.load()
+    project.params(dataset)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with events_shown():
+        trained = _trained(project, dataset, settings=settings)
+    if json:
+        show(trained.evaluation, json=True)
+    else:
+        _show_all(trained, project=project, dataset=dataset)
+
+
+def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
+    from flows.server import prefect_server, wait_until_healthy
+
+    with prefect_server(settings.prefect_api_url, state=project.state / "prefect") as url:
+        from flows.train import train
+
+        # What Prefect says on the console is in the display already, and in its own log.
+        for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(name).handlers = [
+                handler for handler in logging.getLogger(name).handlers if type(handler).__name__ == "APILogHandler"
+            ]
+        wait_until_healthy(url)
+        return train(dataset)
+
+
+def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    console.print()
+    console.print(leaderboard_table(trained.evaluation))
+    console.print(f"\n[bold]{trained.version}[/bold]: {trained.version.family}, chosen by validation accuracy")
+    console.print(f"Plots and reports  {trained.evaluation.path.relative_to(project.root)}/")
+    console.print(f"Data Docs          {project.docs(dataset).relative_to(project.root)}/index.html")
+    console.print("Experiments        make ui")
+    console.print(f"Read a picture     digits predict {dataset} IMAGE")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave as Ctrl-C does: the worker processes and the private server are stopped on the way out."""
+    sys.stderr.write(f"digits: signal {number}\n")
+    raise KeyboardInterrupt

@@ -1,0 +1,101 @@
+"""A candidate: one fitted family in a folder of its own, with what it scored on the validation rows.
+
+The folder is self-contained: a machine that has never seen the tracking server can evaluate and serve it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.errors import MissingError
+from digits.experiments.fingerprint import Fingerprint
+from digits.experiments.metrics import Metrics
+from digits.files import write_json
+
+__all__ = ["Candidate"]
+
+MODEL, PROBA, DESCRIPTION = "model", "validation_proba.npy", "candidate.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Reference to a fitted candidate.
+
+    Attributes
+    ----------
+    path
+        Folder that holds ``model/``, ``validation_proba.npy`` and ``candidate.json``.
+    dataset, family
+        Names of both.
+    fingerprint
+        What its bits depend on.
+    digest
+        SHA-256 over the files of the model.
+    validation
+        Metrics of the out-of-fold predictions for the validation rows.
+    history
+        Curve → value per epoch (``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``); empty where a family has no
+        epochs.
+    fit_seconds
+        Wall time of the fit on all development rows, in seconds.
+    run_id
+        The MLflow run that remembers it.
+    """
+
+    path: Path
+    dataset: str
+    family: str
+    fingerprint: Fingerprint
+    digest: str
+    validation: Metrics
+    history: Mapping[str, Sequence[float]]
+    fit_seconds: float
+    run_id: str | None = None
+
+    @property
+    def model(self) -> Path:
+        """Folder of the model's files."""
+        return self.path / MODEL
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the candidate in `path`.
+
+        Raises
+        ------
+        MissingError
+            There is none, or its description cannot be read.
+        """
+        try:
+            content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+            content["fingerprint"] = Fingerprint(**content["fingerprint"])
+            content["validation"] = Metrics.model_validate(content["validation"])
+            return cls(path=path, **content)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MissingError(f"no candidate in {path} ({type(error).__name__}: {error}); run `digits fit`") from error
+
+    def validation_proba(self) -> NDArray[np.float64]:
+        """Return the out-of-fold probabilities, ``(n_validation, n_classes)`` float64, rows in the snapshot's order."""
+        proba: NDArray[np.float64] = np.load(self.path / PROBA, allow_pickle=False)
+        return proba
+
+    def write(self, folder: Path) -> None:
+        """Write the description into `folder`, the folder that `path` is or will become."""
+        content: dict[str, Any] = {**asdict(self), "validation": self.validation.model_dump(mode="json")}
+        del content["path"]
+        write_json(folder / DESCRIPTION, content)
+
+    def remembered_as(self, run_id: str) -> Self:
+        """Return the same candidate, remembered by the MLflow run `run_id`, and say so in its folder."""
+        if self.run_id == run_id:
+            return self
+        candidate = replace(self, run_id=run_id)
+        candidate.write(self.path)
+        return candidate

@@ -1,0 +1,95 @@
+"""The code and the libraries that a result depends on, read from the syntax trees of this package's modules.
+
+Comments and docstrings do not count: they change no result.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = ["code_digests", "library_versions", "reachable"]
+
+_PACKAGE = Path(__file__).parents[1]
+
+#: Import name → distribution, for the libraries that compute.
+_LIBRARIES = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "cv2": "opencv-python-headless",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "skops": "skops",
+}
+
+
+def code_digests(modules: Iterable[str]) -> dict[str, str]:
+    """Return module → SHA-256 of its code, for modules of this package given by their full names."""
+    return {module: _code_digest(module) for module in sorted(modules)}
+
+
+def library_versions(modules: Iterable[str]) -> dict[str, str]:
+    """Return distribution → version of the numerical libraries that `modules` import, and Python's."""
+    imported = {name for module in modules for name in _imports(module) if name in _LIBRARIES}
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{_LIBRARIES[name]: version(_LIBRARIES[name]) for name in sorted(imported)},
+    }
+
+
+def reachable(module: str, *, below: str) -> frozenset[str]:
+    """Return `module` and every module below the package `below` that it imports, directly or not."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        current = waiting.pop()
+        if current not in found and current.startswith(f"{below}."):
+            found.add(current)
+            waiting += _imports(current)
+    return frozenset(found)
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Return what `module` imports: full names inside this package, top-level names outside it."""
+    names: set[str] = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    inside = {name for name in names if name.startswith("digits.") and _source(name) is not None}
+    outside = {name.partition(".")[0] for name in names} - {"digits"}
+    return frozenset(inside | outside)
+
+
+@cache
+def _code_digest(module: str) -> str:
+    """Return the SHA-256 of the module's syntax tree, without comments, docstrings and positions."""
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _tree(module: str) -> ast.Module:
+    source = _source(module)
+    if source is None:
+        return ast.Module(body=[], type_ignores=[])
+    return ast.parse(source.read_text(encoding="utf-8"))
+
+
+def _source(module: str) -> Path | None:
+    """Return the file of a module of this package, or None when there is none of that name."""
+    base = _PACKAGE.parent.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None

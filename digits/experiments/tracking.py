@@ -1,0 +1,245 @@
+"""What MLflow remembers of experiments; every call to its tracking interface stands here.
+
+One experiment per dataset, one parent run per pipeline run, one child run per fitted family. Parents are named by
+their id: MLflow's active run belongs to a thread, and families are fitted by several.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digits.errors import MissingError, ServerError
+from digits.experiments.candidate import Candidate
+from digits.experiments.metrics import Metrics
+from digits.files import replaced_folder
+from digits.models import artifact
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+    from digits.data.snapshot import Snapshot
+
+__all__ = ["Tracking"]
+
+log = logging.getLogger(__name__)
+
+TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha256", "family", "kind"
+TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
+TAG_PARENT = "mlflow.parentRunId"
+KIND_PIPELINE, KIND_CANDIDATE = "pipeline", "candidate"
+CANDIDATE_FOLDER, PLOTS_FOLDER = "candidate", "plots"
+METRIC_FIT_SECONDS = "fit_seconds"
+
+#: MLflow refuses a dataset's digest of more than 36 characters.
+_DIGEST_CHARACTERS = 32
+
+
+class Tracking:
+    """The experiment of one dataset on an MLflow tracking server.
+
+    Parameters
+    ----------
+    uri
+        Address of the tracking server, or of a database.
+    dataset
+        Name of the dataset, and of the experiment.
+    artifacts
+        Folder for the artifacts of a new experiment when `uri` is a database; a server has its own.
+
+    Raises
+    ------
+    ServerError
+        The server does not answer.
+    """
+
+    def __init__(self, uri: str, *, dataset: str, artifacts: Path) -> None:
+        self.uri = uri
+        self.dataset = dataset
+        self.client = _client(uri)
+        self.experiment_id = self._experiment(artifacts)
+
+    def _experiment(self, artifacts: Path) -> str:
+        from mlflow.exceptions import MlflowException
+
+        location = None if self.uri.startswith("http") else artifacts.resolve().as_uri()
+        try:
+            experiment = self.client.get_experiment_by_name(self.dataset)
+            if experiment is None:
+                return str(self.client.create_experiment(self.dataset, artifact_location=location))
+        except MlflowException as error:
+            raise ServerError(
+                f"the MLflow server at {self.uri} does not answer ({_first_line(error)}); "
+                "start it, or unset MLFLOW_TRACKING_URI"
+            ) from error
+        return str(experiment.experiment_id)
+
+    def start_pipeline_run(self, *, snapshot: Snapshot, split_digest: str, tags: Mapping[str, str]) -> str:
+        """Start the parent run of one pipeline run and return its id."""
+        run = self._create_run(
+            f"{self.dataset} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            tags={TAG_KIND: KIND_PIPELINE, TAG_SNAPSHOT: snapshot.digest, TAG_SPLIT: split_digest, **tags},
+        )
+        self._log_dataset(run.info.run_id, snapshot=snapshot)
+        return str(run.info.run_id)
+
+    def start_candidate_run(
+        self, *, parent: str | None, snapshot: Snapshot, fingerprint: Any, tags: Mapping[str, str]
+    ) -> str:
+        """Start the child run of one family and return its id."""
+        run = self._create_run(
+            fingerprint.family,
+            tags={
+                TAG_KIND: KIND_CANDIDATE,
+                TAG_FAMILY: fingerprint.family,
+                TAG_FINGERPRINT: fingerprint.digest,
+                TAG_SNAPSHOT: snapshot.digest,
+                TAG_SPLIT: fingerprint.data,
+                **({TAG_PARENT: parent} if parent else {}),
+                **tags,
+            },
+        )
+        run_id = str(run.info.run_id)
+        from mlflow.entities import Param
+
+        params = {**fingerprint.params, "seed": fingerprint.seed}
+        self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        self._log_dataset(run_id, snapshot=snapshot)
+        return run_id
+
+    def finish_candidate_run(self, candidate: Candidate, *, run_id: str) -> Candidate:
+        """Log what a fit gave and mark its run finished; only then can the fit be found again."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        figures = {f"validation_{name}": value for name, value in candidate.validation.flat().items()}
+        metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
+        metrics.append(Metric(METRIC_FIT_SECONDS, candidate.fit_seconds, now, 0))
+        for curve, values in candidate.history.items():
+            metrics += [Metric(f"epoch_{curve}", value, now, step) for step, value in enumerate(values, start=1)]
+        remembered = candidate.remembered_as(run_id)
+        self._log_metrics(run_id, metrics)
+        self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
+        self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
+        self.finish(run_id, ok=True)
+        return remembered
+
+    def finish(self, run_id: str, *, ok: bool) -> None:
+        """Mark a run finished or failed."""
+        self.client.set_terminated(run_id, "FINISHED" if ok else "FAILED")
+
+    def log_evaluation(self, run_id: str, *, metrics: Metrics, plots: Path) -> None:
+        """Log a candidate's test metrics and the folder of its plots onto its run."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._log_metrics(run_id, [Metric(f"test_{name}", value, now, 0) for name, value in metrics.flat().items()])
+        self.client.log_artifacts(run_id, str(plots), PLOTS_FOLDER)
+
+    def log_summary(self, run_id: str, *, figures: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:
+        """Log the figures, tags and files that sum up a pipeline run onto its parent run."""
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                self.client.log_artifact(run_id, str(path))
+
+    def recall(self, fingerprint: str, *, path: Path) -> Candidate | None:
+        """Return the candidate with this fingerprint if a finished run remembers it, else None.
+
+        The folder `path` is used when it holds that candidate undamaged; otherwise the run's artifacts are brought
+        into it.
+        """
+        for run in self._search(f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"):
+            digest = run.data.tags.get(TAG_DIGEST, "")
+            candidate = _intact(path, fingerprint=fingerprint, digest=digest)
+            if candidate is None and self._download(run.info.run_id, path=path):
+                candidate = _intact(path, fingerprint=fingerprint, digest=digest)
+            if candidate is not None:
+                return candidate.remembered_as(run.info.run_id)
+            log.warning("run %s: its model is missing or damaged; it is fitted again", run.info.run_id)
+        return None
+
+    def fit_seconds(self) -> dict[str, float]:
+        """Return family → seconds of its last finished fit, for those that have one."""
+        seconds: dict[str, float] = {}
+        for run in self._search(f"tags.`{TAG_KIND}` = '{KIND_CANDIDATE}' and attributes.status = 'FINISHED'"):
+            seconds.setdefault(run.data.tags[TAG_FAMILY], run.data.metrics.get(METRIC_FIT_SECONDS, 0.0))
+        return seconds
+
+    def _create_run(self, name: str, *, tags: Mapping[str, str]) -> Run:
+        return self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+
+    def _search(self, condition: str) -> list[Run]:
+        return list(
+            self.client.search_runs(
+                [self.experiment_id], filter_string=condition, order_by=["attributes.end_time DESC"], max_results=200
+            )
+        )
+
+    def _download(self, run_id: str, *, path: Path) -> bool:
+        """Bring the candidate that a run holds into `path`; False when the run no longer has it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with replaced_folder(path) as work:
+                source = self.client.download_artifacts(run_id, CANDIDATE_FOLDER, str(work))
+                for item in Path(source).iterdir():
+                    item.rename(work / item.name)
+                Path(source).rmdir()
+        except (MlflowException, OSError):
+            return False
+        return True
+
+    def _log_metrics(self, run_id: str, metrics: Iterable[Any]) -> None:
+        """Log metrics in batches of the 1,000 that MLflow takes at once."""
+        batch = list(metrics)
+        for start in range(0, len(batch), 1000):
+            self.client.log_batch(run_id, metrics=batch[start : start + 1000])
+
+    def _log_dataset(self, run_id: str, *, snapshot: Snapshot) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        described = Dataset(
+            name=snapshot.dataset,
+            digest=snapshot.digest[:_DIGEST_CHARACTERS],
+            source_type="dvc",
+            source=f'{{"path": "data/snapshots/{snapshot.dataset}"}}',
+            profile=f'{{"num_rows": {snapshot.n_samples}}}',
+        )
+        self.client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
+
+
+def _client(uri: str) -> MlflowClient:
+    """Return a client; a new database is given its tables first, before several threads would race to do so."""
+    import mlflow
+
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _intact(path: Path, *, fingerprint: str, digest: str) -> Candidate | None:
+    try:
+        candidate = Candidate.load(path)
+        whole = candidate.fingerprint.digest == fingerprint and artifact.digest(candidate.model) == digest
+    except (MissingError, OSError):
+        return None
+    return candidate if whole else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

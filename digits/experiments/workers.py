@@ -1,0 +1,124 @@
+"""A pool of warm worker processes that survives the death of a worker and can stop one that takes too long.
+
+Heavy libraries are imported once per worker instead of once per fit. Each worker computes with one thread (see
+`digits.settings.ONE_THREAD`), so as many workers as cores share the machine without oversubscription.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from digits.errors import FitFailed
+from digits.settings import ONE_THREAD, prepare_environment
+
+__all__ = ["InProcess", "WorkerDied", "WorkerPool", "Workers"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class WorkerDied(FitFailed):
+    """The worker process ended before its work did; another try may succeed."""
+
+
+class Workers(Protocol):
+    """Something that calls functions elsewhere and waits for their results.
+
+    Attributes
+    ----------
+    count
+        How many calls run side by side.
+    """
+
+    count: int
+
+    def run(self, function: Callable[..., T], **arguments: Any) -> T:
+        """Call `function` with `arguments` and return its result."""
+
+
+class InProcess:
+    """Calls functions where it stands, one after the other."""
+
+    count = 1
+
+    def run(self, function: Callable[..., T], **arguments: Any) -> T:
+        """Call `function` with `arguments` and return its result."""
+        return function(**arguments)
+
+
+class WorkerPool:
+    """Runs functions in warm worker processes; a context manager that leaves no process behind.
+
+    Parameters
+    ----------
+    count
+        Number of processes.
+    timeout_s
+        Seconds after which a call is given up and its worker killed.
+    """
+
+    def __init__(self, count: int, *, timeout_s: float) -> None:
+        self.count = count
+        self._timeout_s = timeout_s
+        # spawn: forking a process in which TensorFlow has run hangs.
+        self._pool = ProcessPool(
+            max_workers=count,
+            initializer=_start_worker,
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._pool.close()
+        else:
+            self._pool.stop()
+        self._pool.join()
+
+    def run(self, function: Callable[..., T], **arguments: Any) -> T:
+        """Call `function` in a worker and wait for its result.
+
+        Parameters
+        ----------
+        function
+            Importable function; called with `arguments`.
+
+        Raises
+        ------
+        FitFailed
+            The call took longer than the time limit.
+        WorkerDied
+            The worker's process ended: killed, out of memory, or a crash in native code.
+        """
+        future = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+        try:
+            result: T = future.result()
+        except FutureTimeoutError as error:
+            raise FitFailed(f"took longer than {self._timeout_s / 60:g} min; raise DIGITS_FIT_MINUTES") from error
+        except ProcessExpired as error:
+            raise WorkerDied(f"its worker process died (exit code {error.exitcode}); out of memory?") from error
+        return result
+
+    def warm(self, function: Callable[[], object]) -> None:
+        """Start `function` once per worker without waiting, such as an import that the first fit would pay for."""
+        for _ in range(self.count):
+            self._pool.schedule(function)
+
+
+def _start_worker() -> None:
+    """Set up a worker before it imports any library: one thread, no chatter, Ctrl-C handled by the parent alone."""
+    prepare_environment(ONE_THREAD)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

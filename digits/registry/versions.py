@@ -1,0 +1,252 @@
+"""Registered versions of a dataset's classifier; every call to MLflow's registry stands here.
+
+The alias is the truth about which version serves; the tag ``stage`` repeats it for people who browse.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from digits.errors import MissingError
+from digits.experiments.evaluation import Row
+from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
+from digits.models import artifact
+from digits.registry.gate import Decision
+
+if TYPE_CHECKING:
+    from digits.data.snapshot import Snapshot
+
+__all__ = ["PRODUCTION", "STAGING", "ModelVersion", "Registry"]
+
+log = logging.getLogger(__name__)
+
+PRODUCTION, STAGING = "production", "staging"
+TAG_STAGE, TAG_GATE = "stage", "gate"
+MODEL_NAME = "model"
+SERVED = Path(__file__).with_name("served.py")
+
+#: Number of images in the input example: enough to see, few enough to show.
+_EXAMPLES = 2
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """Reference to a registered version.
+
+    Attributes
+    ----------
+    name
+        ``DATASET-classifier``.
+    version
+        Its number.
+    family
+        The family of the model.
+    digest
+        SHA-256 over the model's files when it was registered.
+    run_id
+        The run of the candidate that it came from.
+    aliases
+        ``production``, ``staging``, or neither.
+    source
+        MLflow's address of its files.
+    """
+
+    name: str
+    version: int
+    family: str
+    digest: str
+    run_id: str
+    aliases: tuple[str, ...]
+    source: str
+
+    def __str__(self) -> str:
+        """Return the version as people write it."""
+        return f"{self.name} version {self.version}" + "".join(f" @{alias}" for alias in self.aliases)
+
+
+class Registry:
+    """The registered model of one dataset.
+
+    Parameters
+    ----------
+    tracking
+        The dataset's experiment; the registry lives on the same server.
+    """
+
+    def __init__(self, tracking: Tracking) -> None:
+        self._client = tracking.client
+        self.dataset = tracking.dataset
+        self.name = f"{tracking.dataset}-classifier"
+
+    def register(
+        self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str], plots: Path
+    ) -> ModelVersion:
+        """Make a candidate a version, unless it is one already.
+
+        The version becomes ``@production`` when there is none and the gate is passed, else ``@staging``.
+
+        Parameters
+        ----------
+        row
+            The candidate with its test metrics.
+        snapshot
+            What it was fitted on.
+        decision
+            The gate's answer.
+        tags
+            Further tags: the git commit, …
+        plots
+            Folder of its plots, logged beside the model.
+        """
+        known = self._with_fingerprint(row.candidate.fingerprint.digest)
+        if known is not None:
+            return known
+        source, model_id = _log_model(row, snapshot=snapshot)
+        self._ensure_model()
+        stage = PRODUCTION if decision.passed and self._alias(PRODUCTION) is None else STAGING
+        created = self._client.create_model_version(
+            self.name,
+            source=source,
+            run_id=row.candidate.run_id,
+            model_id=model_id,
+            description=_card(row, snapshot=snapshot, decision=decision),
+            tags={
+                TAG_FAMILY: row.candidate.family,
+                TAG_FINGERPRINT: row.candidate.fingerprint.digest,
+                TAG_DIGEST: row.candidate.digest,
+                TAG_SNAPSHOT: snapshot.digest,
+                TAG_GATE: "passed" if decision.passed else f"failed: {decision.reason}",
+                TAG_STAGE: stage.capitalize(),
+                **tags,
+            },
+        )
+        self._client.set_registered_model_alias(self.name, stage, created.version)
+        log.info("registered %s version %s @%s", self.name, created.version, stage)
+        return self._reference(self._client.get_model_version(self.name, created.version))
+
+    def serving(self) -> ModelVersion:
+        """Return the version that holds ``@production``.
+
+        Raises
+        ------
+        MissingError
+            No version does.
+        """
+        version = self._alias(PRODUCTION)
+        if version is not None:
+            return version
+        waiting = self._alias(STAGING)
+        found = f"only {waiting}, which did not clear the gate" if waiting else "no version at all"
+        raise MissingError(
+            f"no production version of {self.name}: found {found}; run `digits run {self.dataset}` "
+            "with params that clear the gate (section `register` in params.yaml)"
+        )
+
+    def load(self, version: ModelVersion) -> Any:
+        """Return the fitted estimator of a version, after its files were held against the registered digest.
+
+        Raises
+        ------
+        MissingError
+            The files are gone, or are not those that were registered.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        mend = f"register it again with `digits run {self.dataset}`"
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(f"{version.source}/artifacts/model"))
+        except (MlflowException, OSError) as error:
+            raise MissingError(f"the files of {version} are missing ({error}); {mend}") from error
+        found = artifact.digest(folder)
+        if found != version.digest:
+            raise MissingError(
+                f"the files of {version} were changed: SHA-256 {found[:12]}, wanted {version.digest[:12]}; {mend}"
+            )
+        return artifact.load(folder)
+
+    def _ensure_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(self.name, description=f"Reads images like those of {self.dataset}.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _alias(self, alias: str) -> ModelVersion | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._reference(self._client.get_model_version_by_alias(self.name, alias))
+        except MlflowException as error:
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None
+            raise
+
+    def _with_fingerprint(self, fingerprint: str) -> ModelVersion | None:
+        found = self._client.search_model_versions(
+            f"name = '{self.name}' and tags.`{TAG_FINGERPRINT}` = '{fingerprint}'"
+        )
+        versions = sorted((int(item.version) for item in found), reverse=True)
+        return self._reference(self._client.get_model_version(self.name, str(versions[0]))) if versions else None
+
+    def _reference(self, found: Any) -> ModelVersion:
+        # A version's own list of aliases is empty in search results; the registered model's is right.
+        aliases = self._client.get_registered_model(self.name).aliases
+        return ModelVersion(
+            name=self.name,
+            version=int(found.version),
+            family=found.tags.get(TAG_FAMILY, ""),
+            digest=found.tags.get(TAG_DIGEST, ""),
+            run_id=found.run_id,
+            aliases=tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(found.version))),
+            source=found.source,
+        )
+
+
+def _log_model(row: Row, *, snapshot: Snapshot) -> tuple[str, str]:
+    """Log the candidate's model with signature, input example and metrics; return its address and id."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    shape = (-1, snapshot.height, snapshot.width)
+    outputs = [ColSpec("long", "digit"), *(ColSpec("double", f"probability_{label}") for label in row.test.classes)]
+    with mlflow.start_run(run_id=row.candidate.run_id):
+        info = mlflow.pyfunc.log_model(
+            name=MODEL_NAME,
+            python_model=str(SERVED),
+            artifacts={"model": str(row.candidate.model)},
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)
+            ),
+            input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
+            pip_requirements=["digits"],
+        )
+        mlflow.log_metrics(
+            {f"test_{name}": value for name, value in row.test.flat().items()}, model_id=info.model_id
+        )
+    return info.model_uri, info.model_id
+
+
+def _card(row: Row, *, snapshot: Snapshot, decision: Decision) -> str:
+    """Return the version's model card, in Markdown."""
+    low, high = row.test.accuracy_interval
+    criteria = "\n".join(
+        f"| {criterion.name} | {criterion.found:.4f} | {criterion.wanted} | {'yes' if criterion.passed else 'no'} |"
+        for criterion in decision.criteria
+    )
+    return (
+        f"**{row.candidate.family}** on {snapshot.dataset}, snapshot `{snapshot.digest[:12]}`: "
+        f"test accuracy {row.test.accuracy:.4f} ({row.test.confidence:.0%} interval {low:.4f} to {high:.4f}, "
+        f"{row.test.n_samples} images), macro F1 {row.test.macro.f1:.4f}, log loss {row.test.log_loss:.4f}. "
+        f"Chosen by validation accuracy, {row.candidate.validation.accuracy:.4f}.\n\n"
+        f"| gate | found | wanted | met |\n|---|---|---|---|\n{criteria}\n"
+    )

@@ -1,0 +1,112 @@
+"""Settings: where and how Digits runs. Only from the environment and ``.env``; never hashed, never logged as params.
+
+Results do not depend on anything here; what they depend on stands in ``params.yaml``. No other module reads or
+writes the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from digits.errors import ParamsError
+
+__all__ = ["ONE_THREAD", "Settings", "prepare_environment"]
+
+#: None of the tools may send usage data anywhere, unless the user's own environment says so.
+_NO_TELEMETRY = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+#: The tools' own chatter at start-up. ``GIT_PYTHON_REFRESH``: MLflow warns when git is missing; we say it ourselves.
+_QUIET = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "digits",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+}
+
+#: A worker process computes with one thread unless its family asks for more: as many workers as cores, no
+#: oversubscription, and bits that do not depend on what runs beside.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Everything that the environment can say; each variable is the field's name in capitals, after ``DIGITS_``.
+
+    Attributes
+    ----------
+    mnist_dir
+        Folder with the four IDX files of MNIST, plain or ``.gz``; without it they are downloaded.
+    workers
+        Number of fits that run side by side; the number of usable cores by default.
+    fit_minutes
+        Time limit of one fit, in minutes.
+    fit_retries
+        How often a fit whose worker died is tried again.
+    mlflow_tracking_uri
+        ``MLFLOW_TRACKING_URI``: the tracking server; a SQLite store below ``mlflow/`` by default.
+    prefect_api_url
+        ``PREFECT_API_URL``: the Prefect server; a private one for the length of a run by default.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DIGITS_", env_file=".env", extra="ignore", frozen=True)
+
+    mnist_dir: Path | None = None
+    workers: int = Field(default_factory=_usable_cores, ge=1)
+    fit_minutes: float = Field(default=60.0, gt=0)
+    fit_retries: int = Field(default=1, ge=0)
+    mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the settings.
+
+        Raises
+        ------
+        ParamsError
+            A variable holds something that cannot be understood.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            variable = name if name.isupper() else f"DIGITS_{name}".upper()
+            message = re.sub(r"^Input should be ", "should be ", first["msg"])
+            raise ParamsError(f"environment variable {variable} is {first['input']!r}; it {message}") from error
+
+
+def prepare_environment(more: Mapping[str, str] | None = None) -> None:
+    """Set what the tools read at import, keeping what the user has set; call it before any of them is imported.
+
+    Parameters
+    ----------
+    more
+        Variables to set in any case, such as the address of the server that was just started.
+    """
+    for name, value in {**_NO_TELEMETRY, **_QUIET}.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(more or {})

@@ -1,0 +1,276 @@
+"""The steps of the line, each applied to one dataset of a project.
+
+Prefect's tasks, DVC's stages and the command line all call these functions: there is one way to do each step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+from digits.data.contract import ValidationReport
+from digits.data.contract import validate as validate_snapshot
+from digits.data.snapshot import Snapshot
+from digits.data.sources import ingest as ingest_source
+from digits.data.split import Split
+from digits.data.split import split as split_snapshot
+from digits.errors import FitFailed
+from digits.events import report
+from digits.experiments import fitting
+from digits.experiments.candidate import Candidate
+from digits.experiments.evaluation import Evaluation, assess, is_assessed, read_metrics
+from digits.experiments.evaluation import evaluate as evaluate_candidates
+from digits.experiments.fingerprint import fingerprint
+from digits.experiments.tracking import Tracking
+from digits.experiments.workers import InProcess, Workers
+from digits.models.family import Family
+from digits.project import Project
+from digits.registry.gate import check
+from digits.registry.versions import ModelVersion, Registry
+from digits.settings import Settings
+
+__all__ = ["Fitted", "evaluate", "fit", "ingest", "register", "split", "tracking", "validate"]
+
+log = logging.getLogger(__name__)
+
+
+class Fitted(NamedTuple):
+    """A candidate, and whether it was remembered instead of fitted."""
+
+    candidate: Candidate
+    reused: bool
+
+
+def ingest(project: Project, dataset: str, *, settings: Settings) -> Snapshot:
+    """Ingest a dataset from its source into a snapshot."""
+    params = project.params(dataset).ingest
+    return ingest_source(
+        params,
+        dataset=dataset,
+        path=project.snapshot(dataset),
+        root=project.root,
+        mnist_dir=settings.mnist_dir,
+        downloads=project.state / "downloads",
+    )
+
+
+def validate(project: Project, dataset: str) -> ValidationReport:
+    """Hold a dataset's snapshot against its contract."""
+    return validate_snapshot(
+        Snapshot.load(project.snapshot(dataset)),
+        params=project.params(dataset).validate_,
+        path=project.validation(dataset),
+        docs=project.docs(dataset),
+        quarantine=project.quarantine(dataset),
+    )
+
+
+def split(project: Project, dataset: str) -> Split:
+    """Split a dataset's validated snapshot."""
+    snapshot = Snapshot.load(project.snapshot(dataset))
+    checked = ValidationReport.load(project.validation(dataset), snapshot=snapshot)
+    return split_snapshot(
+        snapshot,
+        params=project.params(dataset).split,
+        path=project.split(dataset),
+        excluded=checked.quarantined_rows,
+    )
+
+
+def load_split(project: Project, dataset: str) -> Split:
+    """Return the split that `split` wrote."""
+    return Split.load(project.split(dataset), snapshot=Snapshot.load(project.snapshot(dataset)))
+
+
+def tracking(project: Project, dataset: str, *, settings: Settings) -> Tracking:
+    """Return the dataset's experiment on the tracking server that the settings name, or in the local store."""
+    uri = settings.mlflow_tracking_uri or project.tracking_uri
+    return Tracking(uri, dataset=dataset, artifacts=project.tracking_artifacts)
+
+
+def families(project: Project, dataset: str, *, seconds: Mapping[str, float]) -> tuple[list[str], list[str]]:
+    """Return the names of the families and of the ensembles in the order in which to start them.
+
+    Parameters
+    ----------
+    seconds
+        Family → how long its last fit took: the longest goes first, so that none is left running alone at the end;
+        an unknown one counts as long.
+    """
+    params = project.params(dataset).fit.families
+    ordered = sorted(params, key=lambda name: -seconds.get(name, float("inf")))
+    return [name for name in ordered if not params[name].members], [name for name in ordered if params[name].members]
+
+
+def fit(
+    project: Project,
+    dataset: str,
+    family: str,
+    *,
+    memory: Tracking,
+    workers: Workers | None = None,
+    parent: str | None = None,
+) -> Fitted:
+    """Fit a family, unless a run with the same fingerprint remembers the result.
+
+    Parameters
+    ----------
+    project, dataset, family
+        What to fit.
+    memory
+        Where results are remembered.
+    workers
+        Who does the work; this process by default.
+    parent
+        The pipeline run that this fit is part of.
+    """
+    params = project.params(dataset).fit
+    rows = load_split(project, dataset)
+    members = [_candidate(project, dataset, name) for name in params.families[family].members]
+    print_ = fingerprint(
+        params.families[family],
+        data=rows.digest,
+        seed=params.seed,
+        members={member.family: member.fingerprint.digest for member in members},
+    )
+    path = project.candidates(dataset) / family
+    known = memory.recall(print_.digest, path=path)
+    if known is not None:
+        report("fit", subject=family, state="reused", detail=_validated(known))
+        return Fitted(known, reused=True)
+    report("fit", subject=family, state="running")
+    run_id = memory.start_candidate_run(
+        parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
+    )
+    try:
+        candidate = (workers or InProcess()).run(
+            fitting.fit,
+            split=rows,
+            family=params.families[family],
+            seed=params.seed,
+            fingerprint=print_,
+            path=path,
+            members=members,
+        )
+        candidate = memory.finish_candidate_run(candidate, run_id=run_id)
+    except BaseException as error:
+        memory.finish(run_id, ok=False)
+        report("fit", subject=family, state="failed", detail=str(error))
+        raise
+    report("fit", subject=family, state="done", detail=_validated(candidate))
+    return Fitted(candidate, reused=False)
+
+
+def evaluate(
+    project: Project,
+    dataset: str,
+    *,
+    memory: Tracking,
+    fitted: Sequence[Fitted] | None = None,
+    failed: Mapping[str, str] | None = None,
+    workers: Workers | None = None,
+    parent: str | None = None,
+) -> Evaluation:
+    """Score candidates on the test rows, those that were not scored yet, and rank them by their validation scores.
+
+    Parameters
+    ----------
+    project, dataset
+        Whose candidates.
+    memory
+        Where metrics and plots are logged.
+    fitted
+        The candidates; those in the project's folder by default.
+    failed
+        Family → why it has no candidate.
+    workers
+        Who does the work; this process by default.
+    parent
+        The pipeline run to sum up.
+    """
+    params, rows, folder = project.params(dataset).evaluate, load_split(project, dataset), project.evaluation(dataset)
+    if fitted is None:
+        names = project.params(dataset).fit.families
+        fitted = [Fitted(_candidate(project, dataset, name), reused=True) for name in names]
+    report("evaluate", subject=dataset, state="running")
+    due = [item.candidate for item in fitted if not is_assessed(item.candidate, params=params, path=folder / item.candidate.family)]
+    crew = workers or InProcess()
+
+    def assessed(candidate: Candidate) -> None:
+        members = [folder / name for name in candidate.fingerprint.members]
+        metrics = crew.run(
+            assess, candidate=candidate, split=rows, params=params, path=folder / candidate.family, member_proba=members
+        )
+        if candidate.run_id:
+            memory.log_evaluation(candidate.run_id, metrics=metrics, plots=folder / candidate.family)
+
+    # Ensembles combine what their members predict, so the members come first.
+    for wave in (False, True):
+        _each(assessed, [item for item in due if bool(item.fingerprint.members) == wave], count=crew.count)
+    evaluation = evaluate_candidates(
+        [item.candidate for item in fitted],
+        split=rows,
+        path=folder,
+        reused=[item.candidate.family for item in fitted if item.reused],
+        failed=failed,
+    )
+    if parent:
+        _sum_up(evaluation, memory=memory, run_id=parent)
+    best = evaluation.best
+    report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
+    return evaluation
+
+
+def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Evaluation | None = None) -> ModelVersion:
+    """Make the best candidate a version of the dataset's classifier.
+
+    Parameters
+    ----------
+    project, dataset
+        Whose evaluation.
+    memory
+        The server whose registry is used.
+    evaluation
+        The evaluation; the project's last one by default.
+    """
+    evaluation = evaluation or Evaluation.load(project.evaluation(dataset), candidates=project.candidates(dataset))
+    best = evaluation.best
+    decision = check(best.test, params=project.params(dataset).register_)
+    report("register", subject=dataset, state="running")
+    version = Registry(memory).register(
+        best, snapshot=Snapshot.load(project.snapshot(dataset)), decision=decision, tags=project.git_tags()
+    )
+    report("register", subject=dataset, state="done", detail=str(version))
+    return version
+
+
+def _candidate(project: Project, dataset: str, family: str) -> Candidate:
+    return Candidate.load(project.candidates(dataset) / family)
+
+
+def _validated(candidate: Candidate) -> str:
+    return f"validation {candidate.validation.accuracy:.2%}, {candidate.fit_seconds:.1f} s"
+
+
+def _each(function: Callable[[Candidate], None], candidates: Iterable[Candidate], *, count: int) -> None:
+    """Call `function` for every candidate, `count` at a time; the first error is raised when all are done."""
+    with ThreadPoolExecutor(max_workers=count) as threads:
+        for future in [threads.submit(partial(function, candidate)) for candidate in candidates]:
+            future.result()
+
+
+def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str) -> None:
+    best = evaluation.best
+    memory.log_summary(
+        run_id,
+        figures={
+            "best_validation_accuracy": best.candidate.validation.accuracy,
+            **{f"test_accuracy.{row.candidate.family}": row.test.accuracy for row in evaluation.rows},
+            "best_test_accuracy": best.test.accuracy,
+        },
+        tags={"best.family": best.candidate.family, "best.run_id": str(best.candidate.run_id)},
+        folder=evaluation.path,
+    )

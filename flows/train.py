@@ -1,0 +1,86 @@
+"""The straight line for one dataset: from images to a registered version."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from digits import steps
+from digits.data.split import Split
+from digits.experiments.evaluation import Evaluation
+from digits.experiments.tracking import Tracking
+from digits.experiments.workers import WorkerPool, Workers
+from digits.models.warmth import import_libraries
+from digits.project import Project
+from digits.registry.versions import ModelVersion
+from digits.settings import Settings
+from digits.steps import Fitted
+from tasks.candidates import evaluate, fit, register
+from tasks.data import ingest, split, validate
+
+__all__ = ["Trained", "train"]
+
+
+class Trained(NamedTuple):
+    """What a run gives."""
+
+    evaluation: Evaluation
+    version: ModelVersion
+
+
+class _Fits(NamedTuple):
+    """What came of fitting: candidates, and the reason of each failure."""
+
+    fitted: list[Fitted]
+    failed: dict[str, str]
+
+
+@flow(
+    name="train",
+    flow_run_name="train {dataset}",
+    task_runner=ThreadPoolTaskRunner(max_workers=Settings.load().workers),  # type: ignore[arg-type]
+)
+def train(dataset: str) -> Trained:
+    """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date."""
+    project, settings = Project.find(), Settings.load()
+    with WorkerPool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
+        workers.warm(import_libraries)
+        snapshot = ingest(dataset)
+        rows = split(snapshot, validate(snapshot))
+        memory = steps.tracking(project, dataset, settings=settings)
+        parent = memory.start_pipeline_run(
+            snapshot=snapshot, split_digest=rows.digest, tags={**project.git_tags(), "prefect.flow_run_id": flow_run.id}
+        )
+        try:
+            fits = _fit_all(project, rows, memory=memory, workers=workers, parent=parent)
+            evaluation = evaluate(
+                dataset, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent
+            )
+            version = register(dataset, evaluation, memory=memory)
+        except BaseException:
+            memory.finish(parent, ok=False)
+            raise
+        memory.finish(parent, ok=True)
+    return Trained(evaluation=evaluation, version=version)
+
+
+def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Workers, parent: str) -> _Fits:
+    """Fit the families side by side, then the ensembles, whose members must be there; a failure costs that family."""
+    dataset = rows.snapshot.dataset
+    fits = _Fits(fitted=[], failed={})
+    for wave in steps.families(project, dataset, seconds=memory.fit_seconds()):
+        futures: dict[str, PrefectFuture[Fitted]] = {
+            family: fit.submit(family, dataset=dataset, memory=memory, workers=workers, parent=parent)
+            for family in wave
+        }
+        for family, future in futures.items():
+            result = future.result(raise_on_failure=False)
+            if isinstance(result, Fitted):
+                fits.fitted.append(result)
+            else:
+                fits.failed[family] = str(result)
+    return fits

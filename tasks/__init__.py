@@ -1,0 +1,1 @@
+"""The steps as Prefect tasks: retries, run names, artifacts. What a step does stands in ``digits``."""

@@ -1,0 +1,65 @@
+"""The steps that MLflow remembers: fit, evaluate, register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from digits import steps
+from digits.experiments.evaluation import Evaluation
+from digits.experiments.tracking import Tracking
+from digits.experiments.workers import WorkerDied, Workers
+from digits.project import Project
+from digits.registry.versions import ModelVersion
+from digits.settings import Settings
+from digits.steps import Fitted
+
+__all__ = ["evaluate", "fit", "register"]
+
+
+async def _may_succeed_again(task: Any, task_run: Any, state: Any) -> bool:
+    """Return whether another try makes sense: a worker died; an error of the fit itself would come again."""
+    return isinstance(await state.aresult(raise_on_failure=False), WorkerDied)
+
+
+@task(
+    task_run_name="fit {family}",
+    cache_policy=NO_CACHE,
+    retries=Settings.load().fit_retries,
+    retry_condition_fn=_may_succeed_again,
+)
+def fit(family: str, *, dataset: str, memory: Tracking, workers: Workers, parent: str) -> Fitted:
+    """Fit one family in a worker process, unless MLflow remembers the result."""
+    return steps.fit(Project.find(), dataset, family, memory=memory, workers=workers, parent=parent)
+
+
+@task(task_run_name="evaluate {dataset}", cache_policy=NO_CACHE)
+def evaluate(
+    dataset: str,
+    fitted: Sequence[Fitted],
+    *,
+    failed: Mapping[str, str],
+    memory: Tracking,
+    workers: Workers,
+    parent: str,
+) -> Evaluation:
+    """Score every candidate on the test rows and rank them by their validation scores."""
+    evaluation = steps.evaluate(
+        Project.find(), dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
+    )
+    create_table_artifact(
+        key=f"leaderboard-{dataset}".lower().replace("_", "-"),
+        table=[row.as_dict() for row in evaluation.rows],
+        description=f"Candidates for {dataset}, best validation accuracy first",
+    )
+    return evaluation
+
+
+@task(task_run_name="register {dataset}", cache_policy=NO_CACHE)
+def register(dataset: str, evaluation: Evaluation, *, memory: Tracking) -> ModelVersion:
+    """Make the best candidate a version of the dataset's classifier."""
+    return steps.register(Project.find(), dataset, evaluation=evaluation, memory=memory)

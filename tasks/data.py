@@ -1,0 +1,54 @@
+"""The steps that DVC remembers: ingest, validate, split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from digits import steps
+from digits.data.contract import ValidationReport
+from digits.data.snapshot import Snapshot
+from digits.data.split import Split
+from digits.events import report
+from digits.project import Project
+from digits.settings import Settings
+from tasks.memory import remembered
+
+__all__ = ["ingest", "split", "validate"]
+
+
+@task(task_run_name="ingest {dataset}", cache_policy=NO_CACHE)
+def ingest(dataset: str) -> Snapshot:
+    """Bring the dataset's snapshot up to date with its source."""
+    project = Project.find()
+    _up_to_date(project, dataset, "ingest", partial(steps.ingest, project, dataset, settings=Settings.load()))
+    return Snapshot.load(project.snapshot(dataset))
+
+
+@task(task_run_name="validate {snapshot.dataset}", cache_policy=NO_CACHE)
+def validate(snapshot: Snapshot) -> ValidationReport:
+    """Hold the snapshot against its contract; a violated one ends the run here."""
+    project = Project.find()
+    _up_to_date(project, snapshot.dataset, "validate", partial(steps.validate, project, snapshot.dataset))
+    return ValidationReport.load(project.validation(snapshot.dataset), snapshot=snapshot)
+
+
+@task(task_run_name="split {snapshot.dataset}", cache_policy=NO_CACHE)
+def split(snapshot: Snapshot, checked: ValidationReport) -> Split:
+    """Split the rows that the contract left in."""
+    project = Project.find()
+    _up_to_date(project, snapshot.dataset, "split", partial(steps.split, project, snapshot.dataset))
+    return Split.load(project.split(snapshot.dataset), snapshot=snapshot)
+
+
+def _up_to_date(project: Project, dataset: str, step: str, call: Callable[[], object]) -> None:
+    report(step, subject=dataset, state="running")
+    try:
+        ran = remembered(project.root, stage=f"{step}@{dataset}", step=call)
+    except Exception as error:
+        report(step, subject=dataset, state="failed", detail=str(error))
+        raise
+    report(step, subject=dataset, state="done" if ran else "reused")
