@@ -1,0 +1,184 @@
+"""Data Docs that can be read without a network: nothing in them is loaded from another host, nothing calls home.
+
+Great Expectations' own pages load scripts, styles and pictures from a dozen hosts and show next to nothing without
+them. Each page's results are kept, the rest is left behind; a small style sheet, and a first page with every rule
+and the first pictures that break it, take its place.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Iterator
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+
+from digits.data.expectations import Judge
+from digits.data.quarantine import picture
+from digits.data.report import RuleResult, ValidationReport
+from digits.data.rules import ROW_RULES
+from digits.data.snapshot import Snapshot
+from digits.files import replaced_folder
+
+__all__ = ["INDEX", "write_docs"]
+
+INDEX, STYLE = "index.html", "style.css"
+_VALIDATIONS = "validations/**/*.html"
+
+_RESULTS_CLASS = "col-md-10"
+_LEFT_BEHIND = ("script", "style", "link", "img", "iframe", "footer")
+_VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
+
+_STYLE = """\
+:root { color-scheme: light dark; --ink: #1d2430; --soft: #5c6676; --line: #d9dee6; --paper: #fff; --band: #f4f6f9;
+  --good: #18794e; --bad: #c4320a; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa4b2; --line: #333b47; --paper: #14181f;
+  --band: #1c222b; --good: #4cc38a; --bad: #ff8b66; } }
+body { margin: 0 auto; max-width: 72rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: .5rem 0; } h5 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
+h6 { font-size: .95rem; margin: 1rem 0 .2rem; }
+a { color: inherit; } nav a { margin-right: 1rem; }
+p, nav { color: var(--soft); } code { font-size: .85em; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid var(--line); }
+thead th { background: var(--band); font-weight: 600; }
+td table { width: auto; margin-top: .5rem; } td table td { padding: .1rem .6rem; }
+.good, .text-success, .fa-check-circle { color: var(--good); } .bad, .text-danger { color: var(--bad); }
+.good, .bad { font-weight: 600; white-space: nowrap; }
+.fa-check-circle::before { content: "\\2713"; } .fa-times::before { content: "\\2717"; }
+i { font-style: normal; white-space: nowrap; }
+.badge { background: var(--band); border: 1px solid var(--line); border-radius: .3rem; padding: 0 .3rem; }
+figure { display: inline-block; margin: .4rem .6rem 0 0; font-size: .8rem; text-align: center; }
+figure img { display: block; width: 56px; height: 56px; image-rendering: pixelated; border: 1px solid var(--line); }
+"""
+
+
+def write_docs(path: Path, *, report: ValidationReport, judge: Judge, snapshot: Snapshot) -> None:
+    """Replace the folder `path` by Data Docs: ``index.html``, a page per table that was judged, and a style sheet."""
+    with tempfile.TemporaryDirectory() as site, replaced_folder(path) as work:
+        judge.build_docs(Path(site))
+        pages = {page.relative_to(Path(site) / "validations").parts[0]: page for page in Path(site).glob(_VALIDATIONS)}
+        names = sorted(pages)
+        for name in names:
+            results = _results(pages[name].read_text(encoding="utf-8"))
+            title = f"{report.dataset}: {name}, judged by Great Expectations"
+            (work / f"{name}.html").write_text(_page(title, results, names=names), encoding="utf-8")
+        title = f"{report.dataset}: the contract is {'kept' if report.success else 'broken'}"
+        body = _summary(report) + _table(report, snapshot=snapshot)
+        (work / INDEX).write_text(_page(title, body, names=names), encoding="utf-8")
+        (work / STYLE).write_text(_STYLE, encoding="utf-8")
+
+
+def _page(title: str, body: str, *, names: list[str]) -> str:
+    links = "".join(f'<a href="{name}.html">{name}</a>' for name in names)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<link rel="stylesheet" href="{STYLE}">\n</head>\n<body>\n'
+        f'<nav><a href="{INDEX}">all rules</a>{links}</nav>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n'
+    )
+
+
+def _summary(report: ValidationReport) -> str:
+    broken = sum(rule.passed is False for rule in report.rules)
+    words = f"{len(report.rules)} rules, {broken or 'none'} broken"
+    if report.quarantined:
+        words += f"; {len(report.quarantined):,} images set aside"
+    return f"<p>{words}. Snapshot <code>{escape(report.snapshot)}</code></p>\n"
+
+
+def _table(report: ValidationReport, *, snapshot: Snapshot) -> str:
+    aside = {reason for one in report.quarantined for reason in one.reasons}
+    rows = "\n".join(_row(rule, aside=rule.name in aside, snapshot=snapshot) for rule in report.rules)
+    heads = "".join(f"<th>{head}</th>" for head in ("", "Rule", "Wanted", "Found"))
+    return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+
+
+def _row(rule: RuleResult, *, aside: bool, snapshot: Snapshot) -> str:
+    status = {
+        True: '<span class="good">&#10003; kept</span>',
+        False: f'<span class="bad">&#10007; {"set aside" if aside else "broken"}</span>',
+        None: "not looked at",
+    }[rule.passed]
+    shown = "".join(_figures(rule, snapshot=snapshot)) if rule.name in ROW_RULES else ""
+    return (
+        f'<tr id="{rule.name}"><td>{status}</td><td><strong>{rule.name}</strong><br>{escape(rule.meaning)}</td>'
+        f"<td>{escape(rule.wanted)}</td><td>{escape(rule.found)}{'<br>' if shown else ''}{shown}</td></tr>"
+    )
+
+
+def _figures(rule: RuleResult, *, snapshot: Snapshot) -> Iterator[str]:
+    images, labels = snapshot.images(), snapshot.labels()
+    for number, row in enumerate(rule.rows):
+        data = base64.b64encode(picture(images[row], max_value=snapshot.max_value)).decode()
+        title = escape(rule.files[number]) if rule.files else f"row {row}"
+        yield (
+            f'<figure title="{title}"><img alt="{title}" src="data:image/png;base64,{data}">'
+            f"<figcaption>row {row}<br>label {labels[row]}</figcaption></figure>"
+        )
+
+
+def _results(page: str) -> str:
+    """Return the results of a page of Great Expectations, without anything that loads, runs or hides."""
+    parser = _Results()
+    parser.feed(page)
+    if not parser.kept:
+        raise RuntimeError("a page of Great Expectations' Data Docs has no results where they used to be")
+    return "".join(parser.kept)
+
+
+class _Results(HTMLParser):
+    """Copies the part of a page that holds the results, without links, scripts and what only a script unfolds."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.kept: list[str] = []
+        self._open: list[str] = []
+        self._start: int | None = None
+        self._drop: int | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Copy a tag inside the results; begin to copy, or to leave out, where a tag says so."""
+        attributes = dict(attrs)
+        classes = (attributes.get("class") or "").split()
+        depth = len(self._open)
+        if tag not in _VOID:
+            self._open.append(tag)
+        if self._start is None:
+            self._start = depth if _RESULTS_CLASS in classes else None
+            return
+        folded = "collapse" in classes or attributes.get("data-toggle") == "collapse"
+        if self._drop is None and (folded or tag in _LEFT_BEHIND):
+            self._drop = depth if tag not in _VOID else None
+            return
+        if self._copies() and tag != "a":
+            kept = "".join(
+                f' {name}="{escape(attributes[name] or "")}"'
+                for name in ("id", "class", "hidden")
+                if name in attributes
+            )
+            self.kept.append(f"<{tag}{kept}>")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Copy the end of a tag inside the results; stop to copy, or to leave out, where it began."""
+        if tag not in self._open:
+            return
+        while self._open.pop() != tag:
+            pass
+        depth = len(self._open)
+        if self._start == depth:
+            self._start = self._drop = None
+        elif self._drop == depth:
+            self._drop = None
+        elif self._copies() and tag != "a":
+            self.kept.append(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        """Copy text inside the results."""
+        if self._copies() and data.strip() != "Data asset: None":
+            self.kept.append(escape(data if data.strip() else " ", quote=False))
+
+    def _copies(self) -> bool:
+        return self._start is not None and self._drop is None

@@ -1,0 +1,111 @@
+"""Great Expectations judges tables of numbers by the rules of the contract.
+
+The context lives in memory and the suites are built in code: a suite on disk would get new random ids every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digits.data.rules import Check, Rule, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Judge"]
+
+_SITE = "contract"
+_EXAMPLES = 10
+
+
+class Judge:
+    """A Great Expectations context that runs one checkpoint per table and keeps the results for Data Docs."""
+
+    def __init__(self) -> None:
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
+
+        config = DataContextConfig(
+            store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+            analytics_enabled=False,
+            progress_bars=ProgressBarsConfig(globally=False),
+        )
+        self._gx: Any = gx
+        self._context: Any = gx.get_context(mode="ephemeral", project_config=config)
+        self._source: Any = self._context.data_sources.add_pandas("digits")
+
+    def passed(self, table: Table, frame: pd.DataFrame, *, rules: Sequence[Rule]) -> dict[str, bool]:
+        """Run a checkpoint on `frame` and return whether each of `rules` holds.
+
+        Raises
+        ------
+        RuntimeError
+            An expectation could not be computed, or Great Expectations counts other rows than the rule itself:
+            an error of this program, not of the data.
+        """
+        batch = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe(table)
+        suite = self._context.suites.add(
+            self._gx.ExpectationSuite(
+                name=table,
+                expectations=[self._expectation(check, rule=rule) for rule in rules for check in rule.checks],
+            )
+        )
+        definition = self._context.validation_definitions.add(
+            self._gx.ValidationDefinition(name=table, data=batch, suite=suite)
+        )
+        checkpoint = self._context.checkpoints.add(
+            self._gx.Checkpoint(
+                name=table,
+                validation_definitions=[definition],
+                result_format={"result_format": "SUMMARY", "partial_unexpected_count": _EXAMPLES},
+            )
+        )
+        (results,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
+        passed = {rule.name: True for rule in rules}
+        for result in results.results:
+            _certify(result, frame=frame, rules=rules)
+            passed[result.expectation_config.meta["rule"]] &= bool(result.success)
+        return passed
+
+    def build_docs(self, folder: Path) -> None:
+        """Write the Data Docs of all results into `folder`, as Great Expectations makes them."""
+        self._context.add_data_docs_site(
+            _SITE,
+            {
+                "class_name": "SiteBuilder",
+                "show_how_to_buttons": False,
+                "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder", "show_cta_footer": False},
+            },
+        )
+        self._context.build_data_docs(site_names=[_SITE])
+
+    def _expectation(self, check: Check, *, rule: Rule) -> Any:
+        shared = {
+            "column": check.column,
+            "meta": {"rule": rule.name, "column": check.column},
+            "description": f"{rule.name}: {rule.meaning} Wanted: {check}.",
+        }
+        if check.choices is not None:
+            return self._gx.expectations.ExpectColumnValuesToBeInSet(value_set=list(check.choices), **shared)
+        return self._gx.expectations.ExpectColumnValuesToBeBetween(min_value=check.low, max_value=check.high, **shared)
+
+
+def _certify(result: Any, *, frame: pd.DataFrame, rules: Sequence[Rule]) -> None:
+    """Raise when an expectation raised, or when its count of broken rows is not that of the rule's own check."""
+    meta = result.expectation_config.meta
+    problem = result.exception_info.get("exception_message")
+    (check,) = [
+        check for rule in rules if rule.name == meta["rule"] for check in rule.checks if check.column == meta["column"]
+    ]
+    counted = int(check.broken_by(frame).sum())
+    if problem is None and result.result["unexpected_count"] != counted:
+        problem = f"{result.result['unexpected_count']} rows broken, counted {counted}"
+    if problem is not None:
+        raise RuntimeError(f"rule {meta['rule']} could not be judged on {meta['column']}: {problem}")
