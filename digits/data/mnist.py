@@ -1,0 +1,255 @@
+"""MNIST, from a folder, from mirrors or from OpenML: the same bytes, held against the same MD5s, in any case."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from digits.data import idx
+from digits.data.card import Card
+from digits.errors import SourceError
+from digits.params import Section
+
+__all__ = ["MnistCard", "OpenMLFetch", "read_mnist"]
+
+log = logging.getLogger(__name__)
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.uint8]
+Payloads = dict[str, bytes]
+
+#: ``fetch_openml(name, version=…, data_home=…)`` → data ``(n_samples, n_pixels)`` and target ``(n_samples,)``.
+OpenMLFetch = Callable[..., tuple[NDArray[Any], NDArray[Any]]]
+
+# Seconds to wait for a mirror to answer, and for its next bytes.
+_TIMEOUT = (10, 60)
+
+
+class File(Section):
+    """One IDX file: its name without ``.gz``, and the MD5 of its decompressed bytes."""
+
+    name: str = Field(min_length=1, pattern=r"^[^/\\]+$")
+    md5: str = Field(pattern="^[0-9a-f]{32}$")
+
+
+class Part(Section):
+    """Images, how many they are, and the labels that belong to them."""
+
+    n_samples: int = Field(ge=1)
+    images: File
+    labels: File
+
+
+class OpenML(Section):
+    """A dataset of OpenML that holds the same images."""
+
+    name: str
+    version: int = Field(ge=1)
+
+
+class MnistCard(Card):
+    """The card of MNIST, or of any dataset published in the same four files.
+
+    Attributes
+    ----------
+    parts
+        The files in the order of the snapshot's rows.
+    mirrors
+        URLs of folders that hold the files with ``.gz`` behind their names; tried in turn.
+    openml
+        Where to ask when no mirror gives the files.
+    """
+
+    parts: tuple[Part, ...] = Field(min_length=1)
+    mirrors: tuple[str, ...] = ()
+    openml: OpenML | None = None
+
+    def files(self) -> dict[File, int]:
+        """Return every file with the number of its dimensions: 3 for images, 1 for labels."""
+        return {file: dimensions for part in self.parts for file, dimensions in ((part.images, 3), (part.labels, 1))}
+
+
+def read_mnist(
+    card: MnistCard, *, folder: Path | None, downloads: Path | None, fetch_openml: OpenMLFetch | None = None
+) -> tuple[Images, Labels]:
+    """Return the images and labels of all parts, in the card's order.
+
+    Parameters
+    ----------
+    card
+        Names and MD5s of the files, mirrors.
+    folder
+        Where the files lie, plain or ``.gz``. When it is given, nothing else is tried.
+    downloads
+        Where downloaded files are kept; ``None`` keeps none.
+    fetch_openml
+        Stands in for ``sklearn.datasets.fetch_openml`` in tests.
+
+    Returns
+    -------
+    tuple
+        Images ``(n_samples, height, width)`` uint8 in ``[0, 255]`` and labels ``(n_samples,)`` uint8.
+
+    Raises
+    ------
+    SourceError
+        A file is missing, truncated, corrupt or another one than the card says, or no source gives the files.
+    """
+    if folder is not None:
+        return _arrays(card, _from_folder(card, folder=folder))
+    with _kept(downloads) as cache:
+        payloads, faults = _from_mirrors(card, cache=cache)
+        if payloads is None:
+            payloads, more = _from_openml(card, cache=cache, fetch=fetch_openml)
+            faults += more
+    if payloads is None:
+        raise SourceError(
+            f"no source gives {card.title}: {'; '.join(faults) or 'the card names none'}; "
+            "connect to the network, or set DIGITS_MNIST_DIR to a folder with the files"
+        )
+    return _arrays(card, payloads)
+
+
+def _arrays(card: MnistCard, payloads: Payloads) -> tuple[Images, Labels]:
+    images, labels = [], []
+    for part in card.parts:
+        images.append(idx.decode(payloads[part.images.name], dimensions=3, name=part.images.name))
+        labels.append(idx.decode(payloads[part.labels.name], dimensions=1, name=part.labels.name))
+        if not len(images[-1]) == len(labels[-1]) == part.n_samples:
+            raise SourceError(
+                f"{part.images.name} has {len(images[-1])} images and {part.labels.name} {len(labels[-1])} labels, "
+                f"wanted {part.n_samples} of both; mend the source's card"
+            )
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _from_folder(card: MnistCard, *, folder: Path) -> Payloads:
+    paths = {file: _found(folder, name=file.name) for file in card.files()}
+    missing = [file.name for file, path in paths.items() if path is None]
+    if missing:
+        what = "the folder" if folder.is_dir() else "no such folder"
+        raise SourceError(
+            f"{what} {folder} misses {len(missing)} of {len(paths)} files of MNIST: {', '.join(missing)}; "
+            "wanted each, plain or .gz"
+        )
+    dimensions = card.files()
+    return {
+        file.name: _checked(path, file=file, dimensions=dimensions[file])
+        for file, path in paths.items()
+        if path is not None
+    }
+
+
+def _found(folder: Path, *, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _checked(path: Path, *, file: File, dimensions: int) -> bytes:
+    """Return the bytes of a file after a look at its form, which tells more than a wrong MD5 does."""
+    payload = idx.read_payload(path)
+    idx.decode(payload, dimensions=dimensions, name=str(path))
+    idx.verify(payload, md5=file.md5, name=str(path))
+    return payload
+
+
+@contextmanager
+def _kept(downloads: Path | None) -> Iterator[Path]:
+    if downloads is not None:
+        yield downloads
+    else:
+        with tempfile.TemporaryDirectory(prefix="digits-") as folder:
+            yield Path(folder)
+
+
+def _from_mirrors(card: MnistCard, *, cache: Path) -> tuple[Payloads | None, list[str]]:
+    """Return the payloads, or ``None`` when a file is on no mirror, and what went wrong on the way."""
+    payloads: Payloads = {}
+    faults: list[str] = []
+    for mirror in card.mirrors:
+        try:
+            for file, dimensions in card.files().items():
+                if file.name not in payloads:
+                    payloads[file.name] = _download(file, dimensions=dimensions, mirror=mirror.rstrip("/"), cache=cache)
+            return payloads, faults
+        except (OSError, ValueError, SourceError) as error:
+            # OSError is the base of what requests raises; ValueError is how pooch refuses an unknown protocol.
+            faults.append(f"{mirror} ({error})")
+            log.warning("mirror %s does not give the files (%s); trying the next source", mirror, error)
+    return None, faults
+
+
+def _download(file: File, *, dimensions: int, mirror: str, cache: Path) -> bytes:
+    """Return the payload of a file from the cache, or else from a mirror; what is wrong does not stay in the cache."""
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)  # it would print the hash of every file
+    name = f"{file.name}.gz"
+    kept = cache / name
+    if kept.exists():
+        try:
+            return _checked(kept, file=file, dimensions=dimensions)
+        except SourceError as error:
+            log.warning("%s; downloading it anew", error)
+            kept.unlink()
+    log.info("downloading %s from %s", name, mirror)
+    # Of Pooch: the download beside, the rename, the progress bar (on standard error, where that is a terminal).
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT)
+    pooch.retrieve(f"{mirror}/{name}", known_hash=None, fname=name, path=cache, downloader=downloader)
+    try:
+        return _checked(kept, file=file, dimensions=dimensions)
+    except SourceError:
+        kept.unlink(missing_ok=True)
+        raise
+
+
+def _from_openml(card: MnistCard, *, cache: Path, fetch: OpenMLFetch | None) -> tuple[Payloads | None, list[str]]:
+    """Return the payloads rebuilt from OpenML's arrays, or ``None``, and what went wrong on the way."""
+    if card.openml is None:
+        return None, []
+    name = f"OpenML {card.openml.name} version {card.openml.version}"
+    log.info("downloading %s", name)
+    try:
+        data, target = (fetch or _fetch_openml)(
+            card.openml.name, version=card.openml.version, data_home=cache / "openml"
+        )
+        return _payloads(card, images=_squares(data), labels=np.asarray(target).astype(np.uint8)), []
+    except (OSError, ValueError, SourceError) as error:
+        # OSError is the base of urllib's errors; ValueError is how scikit-learn names data that it does not understand.
+        log.warning("%s does not give the files (%s)", name, error)
+        return None, [f"{name} ({error})"]
+
+
+def _fetch_openml(name: str, *, version: int, data_home: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    from sklearn.datasets import fetch_openml
+
+    data, target = fetch_openml(name, version=version, data_home=data_home, as_frame=False, return_X_y=True)
+    return data, target
+
+
+def _squares(data: NDArray[Any]) -> Images:
+    """Return rows of pixels, ``(n_samples, side * side)`` in ``[0, 255]`` of any type, as square images of uint8."""
+    pixels = np.asarray(data).astype(np.uint8)
+    side = round(pixels.shape[-1] ** 0.5)
+    return pixels.reshape(-1, side, side)
+
+
+def _payloads(card: MnistCard, *, images: Images, labels: Labels) -> Payloads:
+    """Cut the rows into the card's parts and return them as IDX files, held against their MD5s."""
+    payloads: Payloads = {}
+    start = 0
+    for part in card.parts:
+        rows = slice(start, start + part.n_samples)
+        for file, array in ((part.images, images[rows]), (part.labels, labels[rows])):
+            payloads[file.name] = idx.encode(array)
+            idx.verify(payloads[file.name], md5=file.md5, name=file.name)
+        start = rows.stop
+    return payloads

@@ -1,0 +1,122 @@
+"""Where a dataset's images come from: a source is read, checked, and frozen in a snapshot."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from digits.data.card import Card, read_card
+from digits.data.folder import read_folder
+from digits.data.images import DIGITS_FRAME, MNIST_FRAME
+from digits.data.mnist import MnistCard, OpenMLFetch, read_mnist
+from digits.data.snapshot import Snapshot, write_snapshot
+from digits.params import Section
+
+__all__ = ["FolderSource", "IngestParams", "MnistSource", "SklearnSource", "ingest"]
+
+log = logging.getLogger(__name__)
+
+
+class SklearnSource(Section):
+    """scikit-learn's digits, which come with the library; `path` is the folder of their card."""
+
+    source: Literal["sklearn"] = "sklearn"
+    path: Path
+
+
+class MnistSource(Section):
+    """MNIST, or a dataset published in the same files; `path` is the folder of its card."""
+
+    source: Literal["mnist"] = "mnist"
+    path: Path
+
+
+class FolderSource(Section):
+    """Anyone's own labelled digits; `path` is the folder that holds the folders ``0`` to ``9``."""
+
+    source: Literal["folder"] = "folder"
+    path: Path
+
+
+#: Section ``ingest`` of ``params.yaml``. A relative `path` starts at the project's root.
+IngestParams = Annotated[SklearnSource | MnistSource | FolderSource, Field(discriminator="source")]
+
+
+class _Source(NamedTuple):
+    """What was read: the images, their labels, the range of their values and what to say about them."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    max_value: int
+    description: dict[str, Any]
+
+
+def ingest(
+    params: SklearnSource | MnistSource | FolderSource,
+    *,
+    dataset: str,
+    path: Path,
+    root: Path = Path(),
+    mnist_dir: Path | None = None,
+    downloads: Path | None = None,
+    fetch_openml: OpenMLFetch | None = None,
+) -> Snapshot:
+    """Read a source and freeze its images in a snapshot; after an error the previous snapshot is as it was.
+
+    Parameters
+    ----------
+    params
+        Which source, and where it or its card lies.
+    dataset
+        Name of the dataset.
+    path
+        Folder of the snapshot.
+    root
+        Folder that a relative ``params.path`` starts at.
+    mnist_dir
+        Folder with the files of MNIST, plain or ``.gz``; when it is given, they are taken from nowhere else.
+    downloads
+        Folder that keeps downloaded files; ``None`` keeps none.
+    fetch_openml
+        Stands in for ``sklearn.datasets.fetch_openml`` in tests.
+
+    Raises
+    ------
+    SourceError
+        The source is missing, truncated, corrupt or mislabelled.
+    """
+    folder = root / params.path.expanduser()
+    match params:
+        case SklearnSource():
+            source = _sklearn(folder)
+        case MnistSource():
+            card = read_card(folder, model=MnistCard)
+            images, labels = read_mnist(card, folder=mnist_dir, downloads=downloads, fetch_openml=fetch_openml)
+            source = _Source(images, labels, MNIST_FRAME.max_value, card.description())
+        case FolderSource():
+            images, labels, files = read_folder(folder)
+            source = _Source(images, labels, MNIST_FRAME.max_value, {"title": "A folder of pictures", "files": files})
+    snapshot = write_snapshot(
+        path,
+        dataset=dataset,
+        images=source.images,
+        labels=source.labels,
+        max_value=source.max_value,
+        description={"source": params.source, **source.description},
+    )
+    log.info("ingested %d images of %s, digest %s", snapshot.n_samples, dataset, snapshot.digest[:12])
+    return snapshot
+
+
+def _sklearn(folder: Path) -> _Source:
+    from sklearn.datasets import load_digits
+
+    card = read_card(folder, model=Card)
+    bunch = load_digits()
+    images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
+    return _Source(images, labels, DIGITS_FRAME.max_value, card.description())
