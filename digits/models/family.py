@@ -34,6 +34,11 @@ class Family(Section):
 
     threads: int = Field(default=1, ge=1, le=256)
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The families that an ensemble is made of; none for a family that learns from images itself."""
+        return ()
+
     @abstractmethod
     def build(self, *, seed: int) -> BaseEstimator:
         """Return an unfitted scikit-learn classifier.
