@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from digits.data.contract import ValidateParams
+from digits.data.bounds import ValidateParams
 from digits.data.sources import IngestParams
 from digits.data.split import SplitParams
 from digits.errors import ParamsError
@@ -44,7 +44,9 @@ class FitParams(Section):
         for name, family in families.items():
             missing = set(family.members) - set(families)
             if missing:
-                raise ValueError(f"{name}.members names {', '.join(sorted(missing))}, not among this dataset's families")
+                raise ValueError(
+                    f"{name}.members names {', '.join(sorted(missing))}, not among this dataset's families"
+                )
         return families
 
 
@@ -160,9 +162,7 @@ class Project:
         return {"git.sha": sha, "git.dirty": str(dirty).lower()}
 
     def _git(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     def _read(self) -> dict[str, Any]:
@@ -174,7 +174,9 @@ class Project:
             raise ParamsError(f"cannot read {self.root / PARAMS}: {message}; it needs a mapping `datasets`") from error
         unknown = set(content) - {"datasets"}
         if unknown or not isinstance(datasets, dict):
-            raise ParamsError(f"{PARAMS} holds {', '.join(sorted(unknown)) or 'no mapping'} at its top; wanted `datasets`")
+            raise ParamsError(
+                f"{PARAMS} holds {', '.join(sorted(unknown)) or 'no mapping'} at its top; wanted `datasets`"
+            )
         return datasets
 
 

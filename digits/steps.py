@@ -11,22 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from digits.data.contract import ValidationReport
 from digits.data.contract import validate as validate_snapshot
+from digits.data.report import ValidationReport
 from digits.data.snapshot import Snapshot
 from digits.data.sources import ingest as ingest_source
 from digits.data.split import Split
 from digits.data.split import split as split_snapshot
-from digits.errors import FitFailed
+from digits.errors import MissingError
 from digits.events import report
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
-from digits.experiments.evaluation import Evaluation, assess, is_assessed, read_metrics
+from digits.experiments.evaluation import Evaluation, assess, is_assessed
 from digits.experiments.evaluation import evaluate as evaluate_candidates
 from digits.experiments.fingerprint import fingerprint
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import InProcess, Workers
-from digits.models.family import Family
 from digits.project import Project
 from digits.registry.gate import check
 from digits.registry.versions import ModelVersion, Registry
@@ -71,12 +70,17 @@ def validate(project: Project, dataset: str) -> ValidationReport:
 def split(project: Project, dataset: str) -> Split:
     """Split a dataset's validated snapshot."""
     snapshot = Snapshot.load(project.snapshot(dataset))
-    checked = ValidationReport.load(project.validation(dataset), snapshot=snapshot)
+    checked = ValidationReport.load(project.validation(dataset))
+    if not checked.success or checked.snapshot != snapshot.digest:
+        raise MissingError(
+            f"snapshot {snapshot.digest[:12]} of {dataset} is not known to keep its contract; "
+            f"run `digits validate {dataset}`"
+        )
     return split_snapshot(
         snapshot,
         params=project.params(dataset).split,
         path=project.split(dataset),
-        excluded=checked.quarantined_rows,
+        excluded=[aside.row for aside in checked.quarantined],
     )
 
 
@@ -196,7 +200,11 @@ def evaluate(
         names = project.params(dataset).fit.families
         fitted = [Fitted(_candidate(project, dataset, name), reused=True) for name in names]
     report("evaluate", subject=dataset, state="running")
-    due = [item.candidate for item in fitted if not is_assessed(item.candidate, params=params, path=folder / item.candidate.family)]
+    due = [
+        item.candidate
+        for item in fitted
+        if not is_assessed(item.candidate, params=params, path=folder / item.candidate.family)
+    ]
     crew = workers or InProcess()
 
     def assessed(candidate: Candidate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from urllib.error import URLError
 from digits.errors import ServerError
 from digits.settings import prepare_environment
 
-__all__ = ["prefect_server"]
+__all__ = ["prefect_server", "quiet_console", "wait_until_healthy"]
 
 START_SECONDS, STOP_SECONDS, POLL_SECONDS = 180.0, 10.0, 0.1
 
@@ -58,6 +59,7 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[str]:
     try:
         yield url
     finally:
+        _send_logs()
         server.terminate()
         try:
             server.wait(STOP_SECONDS)
@@ -86,6 +88,20 @@ def wait_until_healthy(url: str, *, seconds: float = START_SECONDS) -> None:
                     "or unset PREFECT_API_URL to use a private one"
                 ) from error
         time.sleep(POLL_SECONDS)
+
+
+def quiet_console() -> None:
+    """Take Prefect's handler off the console: whoever runs the flow shows what happens, and the server keeps its log."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, PrefectConsoleHandler)]
+
+
+def _send_logs() -> None:
+    """Send what the run has logged while there still is a server to send it to."""
+    for handler in logging.getLogger("prefect.flow_runs").handlers:
+        handler.flush()
 
 
 def _free_port() -> int:

@@ -11,10 +11,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from digits import steps
 from digits.data.split import Split
+from digits.errors import DigitsError
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerPool, Workers
-from digits.models.warmth import import_libraries
 from digits.project import Project
 from digits.registry.versions import ModelVersion
 from digits.settings import Settings
@@ -48,7 +48,6 @@ def train(dataset: str) -> Trained:
     """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date."""
     project, settings = Project.find(), Settings.load()
     with WorkerPool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
-        workers.warm(import_libraries)
         snapshot = ingest(dataset)
         rows = split(snapshot, validate(snapshot))
         memory = steps.tracking(project, dataset, settings=settings)
@@ -78,9 +77,8 @@ def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Worker
             for family in wave
         }
         for family, future in futures.items():
-            result = future.result(raise_on_failure=False)
-            if isinstance(result, Fitted):
-                fits.fitted.append(result)
-            else:
-                fits.failed[family] = str(result)
+            try:
+                fits.fitted.append(future.result())
+            except DigitsError as error:
+                fits.failed[family] = str(error)
     return fits

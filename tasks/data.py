@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from digits import steps
-from digits.data.contract import ValidationReport
+from digits.data.report import ValidationReport
 from digits.data.snapshot import Snapshot
 from digits.data.split import Split
 from digits.events import report
@@ -33,7 +33,7 @@ def validate(snapshot: Snapshot) -> ValidationReport:
     """Hold the snapshot against its contract; a violated one ends the run here."""
     project = Project.find()
     _up_to_date(project, snapshot.dataset, "validate", partial(steps.validate, project, snapshot.dataset))
-    return ValidationReport.load(project.validation(snapshot.dataset), snapshot=snapshot)
+    return ValidationReport.load(project.validation(snapshot.dataset))
 
 
 @task(task_run_name="split {snapshot.dataset}", cache_policy=NO_CACHE)

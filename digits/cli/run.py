@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from types import FrameType
@@ -55,16 +54,12 @@ def run(dataset: str, *, json: bool = False) -> None:
 
 
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
-    from flows.server import prefect_server, wait_until_healthy
+    from flows.server import prefect_server, quiet_console, wait_until_healthy
 
     with prefect_server(settings.prefect_api_url, state=project.state / "prefect") as url:
         from flows.train import train
 
-        # What Prefect says on the console is in the display already, and in its own log.
-        for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(name).handlers = [
-                handler for handler in logging.getLogger(name).handlers if type(handler).__name__ == "APILogHandler"
-            ]
+        quiet_console()
         wait_until_healthy(url)
         return train(dataset)
 

@@ -58,15 +58,39 @@ class Row:
     test: Metrics
     reused: bool
 
+    @property
+    def family(self) -> str:
+        """Name of the family."""
+        return self.candidate.family
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Accuracy on the rows that choose, in ``[0, 1]``."""
+        return self.candidate.validation.accuracy
+
+    @property
+    def test_accuracy(self) -> float:
+        """Accuracy on the test rows, in ``[0, 1]``."""
+        return self.test.accuracy
+
+    @property
+    def test_accuracy_low(self) -> float:
+        """Lower end of its interval."""
+        return self.test.accuracy_interval[0]
+
+    @property
+    def test_accuracy_high(self) -> float:
+        """Upper end of its interval."""
+        return self.test.accuracy_interval[1]
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the row as plain values; accuracies, macro F1 in ``[0, 1]``, log loss in nats, time in seconds."""
-        low, high = self.test.accuracy_interval
+        """Return the row as plain values: shares in ``[0, 1]``, log loss in nats, time in seconds."""
         return {
-            "family": self.candidate.family,
-            "validation_accuracy": self.candidate.validation.accuracy,
-            "test_accuracy": self.test.accuracy,
-            "test_accuracy_low": low,
-            "test_accuracy_high": high,
+            "family": self.family,
+            "validation_accuracy": self.validation_accuracy,
+            "test_accuracy": self.test_accuracy,
+            "test_accuracy_low": self.test_accuracy_low,
+            "test_accuracy_high": self.test_accuracy_high,
             "macro_f1": self.test.macro.f1,
             "log_loss": self.test.log_loss,
             "fit_seconds": self.candidate.fit_seconds,
@@ -253,9 +277,7 @@ def read_metrics(folder: Path) -> Metrics:
     return Metrics.model_validate_json((folder / METRICS).read_text(encoding="utf-8"))
 
 
-def _aligned(
-    proba: NDArray[np.float64], columns: NDArray[Any], *, classes: NDArray[np.uint8]
-) -> NDArray[np.float64]:
+def _aligned(proba: NDArray[np.float64], columns: NDArray[Any], *, classes: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return probabilities with one column per class of the dataset, also for those that a fit has never seen."""
     if len(columns) == len(classes):
         return proba
@@ -274,29 +296,47 @@ def _draw(
     split: Split,
     folder: Path,
 ) -> None:
-    from digits.experiments import plots
+    from digits.experiments.canvas import save_png
+    from digits.experiments.galleries import misclassified
+    from digits.experiments.plots import confusion_matrix, learning_curves
 
     title = {"dataset": candidate.dataset, "family": candidate.family}
-    plots.confusion_matrix(metrics, path=folder / CONFUSION_PLOT, **title)
-    plots.misclassified(
-        images, labels, proba, max_value=split.snapshot.max_value, path=folder / MISCLASSIFIED_PLOT, **title
+    save_png(confusion_matrix(metrics, split="test", **title), folder / CONFUSION_PLOT)
+    gallery = misclassified(
+        images,
+        y_true=labels,
+        y_proba=proba,
+        classes=metrics.classes,
+        max_value=split.snapshot.max_value,
+        dataset=candidate.dataset,
+        family=candidate.family,
+        split="test",
     )
+    save_png(gallery, folder / MISCLASSIFIED_PLOT)
     if candidate.history:
-        plots.learning_curves(candidate.history, path=folder / CURVES_PLOT, **title)
+        curves = learning_curves(candidate.history, n_samples=len(split.folds()[0].train), **title)
+        save_png(curves, folder / CURVES_PLOT)
 
 
 def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
-    from digits.experiments import plots
+    from digits.experiments.canvas import save_png
+    from digits.experiments.galleries import sample_grid
+    from digits.experiments.standings import leaderboard
 
-    snapshot = split.snapshot
-    plots.leaderboard(
-        [row.as_dict() for row in evaluation.rows], dataset=snapshot.dataset, path=evaluation.path / LEADERBOARD_PLOT
+    snapshot, best = split.snapshot, evaluation.best
+    board = leaderboard(
+        evaluation.rows,
+        dataset=snapshot.dataset,
+        n_validation=best.candidate.validation.n_samples,
+        n_test=best.test.n_samples,
+        confidence=best.test.confidence,
     )
+    save_png(board, evaluation.path / LEADERBOARD_PLOT)
     rows = split.development()
-    plots.sample_grid(
+    samples = sample_grid(
         snapshot.images()[rows],
         np.asarray(snapshot.labels())[rows],
         max_value=snapshot.max_value,
         dataset=snapshot.dataset,
-        path=evaluation.path / SAMPLES_PLOT,
     )
+    save_png(samples, evaluation.path / SAMPLES_PLOT)

@@ -23,7 +23,6 @@ from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.metrics import Metrics, score
 from digits.files import replaced_folder
 from digits.models import artifact
-from digits.models.ensembles import Ensemble
 from digits.models.family import Family
 
 __all__ = ["fit"]
@@ -111,13 +110,12 @@ def _fit_ensemble(
     split: Split, *, family: Family, seed: int, fingerprint: Fingerprint, path: Path, members: Sequence[Candidate]
 ) -> Candidate:
     ensemble = family.build(seed=seed)
-    assert isinstance(ensemble, Ensemble)
     member_proba = np.stack([member.validation_proba() for member in members])
     y_validation = np.asarray(split.snapshot.labels())[split.validation()]
     start = time.perf_counter()
     proba = ensemble.out_of_fold_proba(member_proba, y_validation)
     ensemble.fit_members_proba(member_proba, y_validation)
-    ensemble.members_ = [(member.family, artifact.load(member.model)) for member in members]
+    ensemble.attach([(member.family, artifact.load(member.model)) for member in members])
     return _write(
         ensemble,
         path=path,

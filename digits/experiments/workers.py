@@ -112,11 +112,6 @@ class WorkerPool:
             raise WorkerDied(f"its worker process died (exit code {error.exitcode}); out of memory?") from error
         return result
 
-    def warm(self, function: Callable[[], object]) -> None:
-        """Start `function` once per worker without waiting, such as an import that the first fit would pay for."""
-        for _ in range(self.count):
-            self._pool.schedule(function)
-
 
 def _start_worker() -> None:
     """Set up a worker before it imports any library: one thread, no chatter, Ctrl-C handled by the parent alone."""

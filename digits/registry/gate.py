@@ -59,7 +59,8 @@ class Decision:
         """The criteria that are not met, in words; what was asked where all are."""
         failed = [criterion for criterion in self.criteria if not criterion.passed]
         return "; ".join(
-            f"{criterion.name} {criterion.found:.4f}, wanted {criterion.wanted}" for criterion in failed or self.criteria
+            f"{criterion.name} {criterion.found:.4f}, wanted {criterion.wanted}"
+            for criterion in failed or self.criteria
         )
 
 

@@ -84,9 +84,7 @@ class Registry:
         self.dataset = tracking.dataset
         self.name = f"{tracking.dataset}-classifier"
 
-    def register(
-        self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str], plots: Path
-    ) -> ModelVersion:
+    def register(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
         """Make a candidate a version, unless it is one already.
 
         The version becomes ``@production`` when there is none and the gate is passed, else ``@staging``.
@@ -101,8 +99,6 @@ class Registry:
             The gate's answer.
         tags
             Further tags: the git commit, …
-        plots
-            Folder of its plots, logged beside the model.
         """
         known = self._with_fingerprint(row.candidate.fingerprint.digest)
         if known is not None:
@@ -224,15 +220,11 @@ def _log_model(row: Row, *, snapshot: Snapshot) -> tuple[str, str]:
             name=MODEL_NAME,
             python_model=str(SERVED),
             artifacts={"model": str(row.candidate.model)},
-            signature=ModelSignature(
-                inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)
-            ),
+            signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
             input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
             pip_requirements=["digits"],
         )
-        mlflow.log_metrics(
-            {f"test_{name}": value for name, value in row.test.flat().items()}, model_id=info.model_id
-        )
+        mlflow.log_metrics({f"test_{name}": value for name, value in row.test.flat().items()}, model_id=info.model_id)
     return info.model_uri, info.model_id
 
 

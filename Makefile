@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run mnist ui check format test lock
+
+BIN := .venv/bin
+# What the tools would otherwise send or say; the command line sets the same for itself.
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed  ## Make .venv and install the locked dependencies
+
+run: setup  ## Run the whole line on scikit-learn's digits: a minute
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/digits run digits
+
+mnist: setup  ## Run the whole line on MNIST (from DIGITS_MNIST_DIR, else downloaded)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/digits run mnist
+
+ui: setup  ## Open the MLflow UI on the experiments of this checkout
+	@$(BIN)/digits ui
+
+check: setup  ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup  ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+lock:  ## Resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements.lock
+
+.venv/.installed: requirements.lock pyproject.toml scripts/setup
+	@scripts/setup
