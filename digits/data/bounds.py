@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from digits.data.summary import N_CLASSES
 from digits.params import Section
@@ -22,7 +22,7 @@ def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Shares = Annotated[tuple[Share, Share], AfterValidator(_ascending)]
-Counts = Annotated[tuple[NonNegativeInt, PositiveInt], AfterValidator(_ascending)]
+Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ascending)]
 
 
 class Reference(Section):

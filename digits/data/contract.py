@@ -116,10 +116,11 @@ def _snapshot_table(snapshot: Snapshot, images: pd.DataFrame, *, params: Validat
         "images_dtype": str(pixels.dtype),
         "labels_dtype": str(labels.dtype),
         "max_value": snapshot.max_value,
+        "rows": len(images) if "row" in images else pixels.shape[0],
     }
     if "ink" in images:
         ink = images["ink"].to_numpy()
-        facts |= {"rows": len(images), "mean_ink": float(ink.mean()) if len(ink) else 0.0}
+        facts["mean_ink"] = float(ink.mean()) if len(ink) else 0.0
         if params.reference is not None:
             facts |= {
                 "label_distance": label_distance(images["label"].to_numpy(), shares=params.reference.label_shares),
