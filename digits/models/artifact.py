@@ -6,7 +6,7 @@
     network.keras      its Keras network, where it has one
     members/NAME/      the members of an ensemble, each a folder like this one
 
-skops numbers what it writes by addresses in memory, and both zip archives carry the time of day: `save` numbers
+skops and Keras number what they write by addresses in memory, and both archives carry the time of day: `save` numbers
 afresh and sets every clock to the same date, so that the same fit gives the same `digest` in any process on any day.
 """
 
@@ -15,11 +15,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import itertools
 import json
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
@@ -51,7 +50,7 @@ TRUSTED_TYPES = (
 
 # Nodes of skops' schema that cannot change: whether two of them are one object is an accident of the interpreter.
 _IMMUTABLE = frozenset({"BytesNode", "FunctionNode", "JsonNode", "TupleNode", "TypeNode"})
-_SCHEMA, _METADATA = "schema.json", "metadata.json"
+_SCHEMA, _METADATA, _CONFIG = "schema.json", "metadata.json", "config.json"
 # The first date that a zip archive can tell.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -119,8 +118,8 @@ def _write(estimator: BaseEstimator, folder: Path) -> None:
     if isinstance(bare, KerasClassifier):
         with tempfile.NamedTemporaryFile(suffix=f".{NETWORK}") as scratch:
             estimator.model_.save(scratch.name)
-            _rewrite(Path(scratch.name).read_bytes(), folder / NETWORK, edit=_without_date)
-    _rewrite(skops.io.dumps(bare, compression=ZIP_STORED), folder / MODEL, edit=_renumbered)
+            _rewrite(Path(scratch.name).read_bytes(), folder / NETWORK, edit=_canonical_network)
+    _rewrite(skops.io.dumps(bare, compression=ZIP_STORED), folder / MODEL, edit=_canonical_model)
 
 
 def _read(folder: Path) -> BaseEstimator:
@@ -148,34 +147,46 @@ def _rewrite(archive: bytes, path: Path, *, edit: Callable[[ZipFile], dict[str, 
             target.writestr(info, content, compresslevel=1)
 
 
-def _without_date(archive: ZipFile) -> dict[str, bytes]:
-    """Return the files of a ``.keras`` archive, without the day on which it was saved."""
+def _canonical_network(archive: ZipFile) -> dict[str, bytes]:
+    """Return the files of a ``.keras`` archive without the day on which it was saved, and with objects numbered."""
     contents = {name: archive.read(name) for name in archive.namelist()}
-    metadata = json.loads(contents[_METADATA])
+    metadata, config = json.loads(contents[_METADATA]), json.loads(contents[_CONFIG])
     metadata.pop("date_saved", None)
-    return {**contents, _METADATA: json.dumps(metadata).encode()}
+    numbers: dict[int, int] = {}
+    for node in _nodes(config):
+        if "shared_object_id" in node:
+            node["shared_object_id"] = numbers.setdefault(node["shared_object_id"], len(numbers) + 1)
+    return contents | {_METADATA: _compact(metadata), _CONFIG: _compact(config)}
 
 
-def _renumbered(archive: ZipFile) -> dict[str, bytes]:
+def _canonical_model(archive: ZipFile) -> dict[str, bytes]:
     """Return the files of a ``.skops`` archive, with objects and files numbered in the order of the schema."""
     schema = json.loads(archive.read(_SCHEMA))
     numbers: dict[int, int] = {}
     names: dict[str, str] = {}
-    fresh = itertools.count(1)
-    # Depth first, in the order of the file: what comes first is visited first.
-    waiting: list[Any] = [schema]
+    for fresh, node in enumerate(_nodes(schema)):
+        if "__loader__" not in node:
+            continue
+        if "file" in node:
+            old = node["file"]
+            node["file"] = names.setdefault(old, f"{len(names)}{PurePosixPath(old).suffix}")
+        if "__id__" in node:
+            shared = node["__loader__"] not in _IMMUTABLE
+            node["__id__"] = numbers.setdefault(node["__id__"], fresh) if shared else fresh
+    return {_SCHEMA: _compact(schema)} | {new: archive.read(old) for old, new in names.items()}
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a JSON document, depth first, in the order of the file."""
+    waiting = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
-            if isinstance(node.get("file"), str) and "__loader__" in node:
-                name = node["file"]
-                node["file"] = names.setdefault(name, f"{len(names)}{PurePosixPath(name).suffix}")
-            if "__id__" in node:
-                number = next(fresh)
-                shared = node.get("__loader__") not in _IMMUTABLE
-                node["__id__"] = numbers.setdefault(node["__id__"], number) if shared else number
+            yield node
             waiting += reversed(node.values())
         elif isinstance(node, list):
             waiting += reversed(node)
-    contents = {_SCHEMA: json.dumps(schema, separators=(",", ":")).encode()}
-    return contents | {new: archive.read(old) for old, new in names.items()}
+
+
+def _compact(content: Any) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()
