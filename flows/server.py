@@ -91,7 +91,7 @@ def wait_until_healthy(url: str, *, seconds: float = START_SECONDS) -> None:
 
 
 def quiet_console() -> None:
-    """Take Prefect's handler off the console: whoever runs the flow shows what happens, and the server keeps its log."""
+    """Take Prefect's handler off the console: the caller shows what happens, and the server keeps the log."""
     from prefect.logging.handlers import PrefectConsoleHandler
 
     root = logging.getLogger()

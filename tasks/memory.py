@@ -6,7 +6,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
+
+from digits.errors import MissingError
 
 __all__ = ["remembered"]
 
@@ -31,9 +34,12 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
         Whether `step` was called.
     """
     logging.getLogger("dvc").setLevel(logging.ERROR)
-    with Repo(str(root)) as repo:
-        if not repo.status(targets=[stage]):
-            return False
-        step()
-        repo.commit(stage, force=True)
+    try:
+        with Repo(str(root)) as repo:
+            if not repo.status(targets=[stage]):
+                return False
+            step()
+            repo.commit(stage, force=True)
+    except DvcException as error:
+        raise MissingError(f"DVC cannot handle stage {stage}: {error}; see `dvc status {stage}`") from error
     return True

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from digits import steps
-from digits.cli.display import events_shown, leaderboard_table
+from digits.cli.display import events_shown, leaderboard_table, result_console
 from digits.cli.output import print_json, print_line
 from digits.experiments.evaluation import Evaluation
 from digits.project import Project
@@ -130,4 +128,4 @@ def show(evaluation: Evaluation, *, json: bool) -> None:
     if json:
         print_json([row.as_dict() for row in evaluation.rows])
     else:
-        Console(soft_wrap=True).print(leaderboard_table(evaluation))
+        result_console().print(leaderboard_table(evaluation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
@@ -13,11 +13,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from digits.errors import DigitsError
 from digits.events import Event
 from digits.experiments.evaluation import Evaluation
 
-__all__ = ["events_shown", "leaderboard_table"]
+__all__ = ["events_shown", "leaderboard_table", "result_console"]
+
+WIDE = 120
 
 _STYLES = {"running": "cyan", "done": "green", "reused": "blue", "failed": "bold red"}
 _MARKS = {"done": "✓", "reused": "↺", "failed": "✗"}
@@ -108,11 +109,7 @@ def leaderboard_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def rows_as_json(evaluation: Evaluation) -> Sequence[dict[str, object]]:
-    """Return the leaderboard as plain values, best first."""
-    return [row.as_dict() for row in evaluation.rows]
-
-
-def one_line(error: DigitsError) -> str:
-    """Return an error's message on one line."""
-    return " ".join(str(error).split())
+def result_console() -> Console:
+    """Return a console on stdout that is wide enough for the leaderboard where nobody is looking."""
+    console = Console(soft_wrap=True, highlight=False)
+    return console if console.is_terminal else Console(soft_wrap=True, highlight=False, width=WIDE)

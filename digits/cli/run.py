@@ -7,10 +7,8 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from rich.console import Console
-
 from digits.cli.candidates import show
-from digits.cli.display import events_shown, leaderboard_table
+from digits.cli.display import events_shown, leaderboard_table, result_console
 from digits.project import Project
 from digits.settings import Settings
 
@@ -65,7 +63,7 @@ def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
 
 
 def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = result_console()
     console.print()
     console.print(leaderboard_table(trained.evaluation))
     console.print(f"\n[bold]{trained.version}[/bold]: {trained.version.family}, chosen by validation accuracy")
