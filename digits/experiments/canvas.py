@@ -1,0 +1,59 @@
+"""The look that every plot shares: paper, ink, heading, and PNG files that are the same for the same input.
+
+Figures are drawn through matplotlib's object-oriented interface: no pyplot, hence no window, no global state, and
+plots may be drawn in several threads. Everything is placed in inches: an automatic layout would draw each plot twice.
+Does not know what is plotted (``plots``, ``galleries``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digits.files import replaced_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["BLUE", "DPI", "FAINT", "GRID", "INK", "ORANGE", "PAPER", "blank", "panel", "percent", "save_png"]
+
+DPI = 150
+MARGIN, HEADING = 0.25, 0.8  # inches: around everything; for title and subtitle
+
+INK, FAINT, GRID, PAPER = "#1b2530", "#66707c", "#e1e5ea", "#f3f5f7"
+# Blue and vermilion of the palette that every kind of colour vision tells apart: M. Okabe and K. Ito,
+# "Color universal design", 2008.
+BLUE, ORANGE = "#0072b2", "#d55e00"
+
+
+def blank(*, width: float, height: float, title: str, subtitle: str) -> Figure:
+    """Return a white figure with a heading; `height` inches are left below the heading for panels."""
+    from matplotlib.figure import Figure
+
+    total = height + HEADING
+    figure = Figure(figsize=(width, total), dpi=DPI, facecolor="white")
+    left = MARGIN / width
+    figure.text(left, 1 - MARGIN / total, title, color=INK, fontsize=13, fontweight="bold", va="top")
+    figure.text(left, 1 - (MARGIN + 0.27) / total, subtitle, color=FAINT, fontsize=9, va="top")
+    return figure
+
+
+def panel(figure: Figure, *, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Return bare axes at a place given in inches: no frame, no ticks, labels in the colour of the ink."""
+    whole_width, whole_height = figure.get_size_inches()
+    axes = figure.add_axes((left / whole_width, bottom / whole_height, width / whole_width, height / whole_height))
+    axes.set_frame_on(False)
+    axes.tick_params(length=0, labelsize=9, labelcolor=INK, pad=5)
+    return axes
+
+
+def percent(share: float, *, decimals: int = 2) -> str:
+    """Return a share as per cent, with a narrow no-break space before the sign."""
+    return f"{100 * share:.{decimals}f}\u202f%"
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` as PNG, atomically; the bytes depend on the figure alone, neither on day nor version."""
+    with replaced_file(path) as work:
+        figure.savefig(work, format="png", dpi=DPI, metadata={"Software": None})
