@@ -37,8 +37,8 @@ _GRAIN_DEVIATIONS = 3.0
 _MAX_GRAIN = 0.4
 # Spots smaller than this share of the largest stroke are dust; the dot-like parts of broken strokes are larger.
 _DUST = 0.03
-# The border of evenly lit paper varies less than this, from its 10th to its 90th percentile.
-_EVEN = 0.03
+# Evenly lit paper shows itself within this distance of its level on at least half of the border; ink may be the rest.
+_EVEN = 0.015
 # Smaller pictures are scans and drawings: they have no shadows, and too few pixels to tell a shadow from a stroke.
 _MIN_SIDE_FOR_LIGHT = 64
 # A digit leaves more than this share of its bounding box open; a visible part that fills more is paper.
@@ -123,8 +123,8 @@ def _paper(values: Array) -> Array:
     border = np.ones((height, width), dtype=bool)
     border[depth : height - depth, depth : width - depth] = False
     level = np.median(values[border], axis=0).astype(np.float32)
-    low, high = np.percentile(values[border], [10, 90], axis=0)
-    if np.max(high - low) <= _EVEN or min(height, width) < _MIN_SIDE_FOR_LIGHT:
+    even = np.abs(values[border] - level).max(axis=1) <= _EVEN
+    if even.mean() >= 0.5 or min(height, width) < _MIN_SIDE_FOR_LIGHT:
         return level.reshape(1, 1, channels)
     return _light(values, border=border)
 
@@ -155,12 +155,12 @@ def _ink_and_grain(difference: Array) -> tuple[Array, float]:
     Colour is projected on the line from paper to ink, so that noise across that line, and glare on its far side, go.
     """
     distance = np.linalg.norm(difference, axis=2)
-    strokes = distance > _otsu(distance)
-    if not strokes.any():
+    if distance.max() < _MIN_CONTRAST / 2:
         raise PictureError("the picture is blank: all one colour; draw a digit")
+    strokes = distance > _otsu(distance)
     direction = difference[strokes].mean(axis=0)
     projected = difference @ (direction / max(float(np.linalg.norm(direction)), 1e-6))
-    full = float(np.percentile(projected[strokes], 90))
+    full = float(np.percentile(projected[strokes], 95))
     grain = _grain(projected, strokes=strokes)
     if full < _MIN_CONTRAST or full < _MIN_SIGNAL_TO_NOISE * grain:
         raise PictureError(
