@@ -36,8 +36,8 @@ class _Stack:
         self.outputs = layer(self.outputs)
 
     def add_rectified(self, kind: Callable[..., Any], *args: Any, normalised: bool, **kwargs: Any) -> None:
-        """Add a layer, batch normalisation where wanted, and a rectifier."""
-        self.add(kind, *args, use_bias=not normalised, kernel_initializer="he_normal", **kwargs)
+        """Add a layer without biases, batch normalisation (which has some) where wanted, and a rectifier."""
+        self.add(kind, *args, use_bias=False, kernel_initializer="he_normal", **kwargs)
         if normalised:
             self.add(self.layers.BatchNormalization, momentum=_MOMENTUM)
         self.add(self.layers.ReLU)

@@ -21,13 +21,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digits.models import tensorflow_runtime
 from digits.models.augmentation import random_transforms
-from digits.models.training import Recipe, Trainer, batches, build_network, copy_variables, one_cycle, trainer_for
+from digits.models.schedule import batches, one_cycle
+from digits.models.training import Recipe, Trainer, build_network, copy_variables, trainer_for
 
 __all__ = ["KerasClassifier"]
 
 log = logging.getLogger(__name__)
 
-_PREDICTED_AT_ONCE = 2_000
+_PREDICTED_AT_ONCE = 256  # maps of more images leave the processor's cache
 
 
 class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -74,11 +75,11 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         ``loss`` and ``accuracy`` on the distorted training images as they were met, one value per epoch, and
         ``val_loss`` and ``val_accuracy`` where fit was given validation data.
     model_ : keras.Model
-        The network: pixels times ``scale_`` in, logits out.
+        The network: pixels divided by ``scale_`` in, logits out.
     n_features_in_ : int
         Number of pixels of an image.
     scale_ : float
-        One over the largest pixel value met in fit.
+        The largest pixel value met in fit.
     """
 
     def __init__(
@@ -139,8 +140,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         check_classification_targets(labels)
         self.classes_, classes = np.unique(labels, return_inverse=True)
         pixels = _pixels(images)
-        largest = float(pixels.max())
-        self.scale_ = 1 / largest if largest > 0 else 1.0
+        self.scale_ = float(np.abs(pixels).max()) or 1.0
         validation = None if validation_data is None else self._validation(*validation_data)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         recipe = self._recipe(pixels)
@@ -174,18 +174,19 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         ValueError
             If the images are of another size than those of `fit`, or not finite.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         pixels = _pixels(validate_data(self, _flattened(X), reset=False))
         shape = self.model_.input_shape[1:]
         logits = [
-            np.asarray(self.model_((rows * np.float32(self.scale_)).reshape(-1, *shape), training=False))
+            np.asarray(self.model_((rows / np.float32(self.scale_)).reshape(-1, *shape), training=False))
             for rows in np.split(pixels, range(_PREDICTED_AT_ONCE, len(pixels), _PREDICTED_AT_ONCE))
         ]
         return np.asarray(softmax(np.concatenate(logits).astype(np.float64), axis=1))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image, shape (n_samples,); see `predict_proba`."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the network, which is saved as ``.keras`` and set again on ``model_``."""

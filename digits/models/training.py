@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from digits.models.architectures import ARCHITECTURES
 from digits.models.augmentation import distort
 
-__all__ = ["Recipe", "Trainer", "batches", "build_network", "copy_variables", "one_cycle", "trainer_for"]
+__all__ = ["Recipe", "Trainer", "build_network", "copy_variables", "trainer_for"]
 
-_EVALUATED_AT_ONCE = 2_000
+_EVALUATED_AT_ONCE = 256  # maps of more images leave the processor's cache
 _KEPT_TRAINERS = 3  # the three families take turns in a worker; each keeps a graph and four copies of its weights
 
 
@@ -78,58 +78,6 @@ def build_network(keras: Any, *, recipe: Recipe, dtype: str) -> Any:
     return ARCHITECTURES[recipe.network](
         keras, shape=recipe.shape, n_classes=recipe.n_classes, dtype=dtype, **dict(recipe.network_params)
     )
-
-
-def one_cycle(n_steps: int, *, peak: float, warm_up: float) -> NDArray[np.float32]:
-    """Return a learning rate per step: up in a line, then down to zero along a cosine.
-
-    Parameters
-    ----------
-    n_steps
-        Number of steps in the whole fit.
-    peak
-        Largest learning rate.
-    warm_up
-        Share of the steps on the way up.
-
-    Returns
-    -------
-    ndarray of shape (n_steps,), float32
-        Values from 0 to `peak`.
-
-    References
-    ----------
-    L. N. Smith, N. Topin: Super-convergence, 2017, arXiv:1708.07120; with the cosine of I. Loshchilov, F. Hutter:
-    SGDR, 2016, arXiv:1608.03983.
-    """
-    time = (np.arange(n_steps) + 1) / n_steps
-    rising = time / warm_up if warm_up else np.ones(n_steps)
-    falling = (1 + np.cos(np.pi * np.clip((time - warm_up) / (1 - warm_up), 0, 1))) / 2
-    return (peak * np.where(time < warm_up, rising, falling)).astype(np.float32)
-
-
-def batches(n_samples: int, *, batch_size: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Return an epoch: every row once, in random order, the last batch filled up from the front.
-
-    Batches of one size let one traced step do them all.
-
-    Parameters
-    ----------
-    n_samples
-        Number of training rows.
-    batch_size
-        Wanted size of a batch; fewer rows make one smaller batch.
-    rng
-        Where the order comes from.
-
-    Returns
-    -------
-    ndarray of shape (n_batches, min(batch_size, n_samples)), int32
-        Indices of rows.
-    """
-    size = min(batch_size, n_samples)
-    n_batches = -(-n_samples // size)
-    return np.resize(rng.permutation(n_samples).astype(np.int32), (n_batches, size))
 
 
 class Trainer:
@@ -198,9 +146,9 @@ class Trainer:
         y
             Tensor of shape (n_samples,), int32, classes counted from 0.
         scale
-            What pixels are multiplied by.
+            What pixels are divided by.
         order
-            Of shape (n_batches, batch_size), from `batches`.
+            Of shape (n_batches, batch_size), from ``schedule.batches``.
         transforms
             Of shape (n_batches, batch_size, 8), from ``random_transforms``; only read if the recipe is augmented.
         rates
@@ -228,7 +176,7 @@ class Trainer:
 
         def step(i: Any, loss_sum: Any, accuracy_sum: Any) -> Any:
             rows = order[i]
-            pixels = tf.cast(tf.gather(X, rows), tf.float32) * scale
+            pixels = tf.cast(tf.gather(X, rows), tf.float32) / scale
             if self.recipe.augmented:
                 pixels = distort(tf, tf.reshape(pixels, self._frame), transforms=transforms[i])
             self._optimizer.learning_rate.assign(rates[i])
@@ -253,7 +201,7 @@ class Trainer:
 
     def _traced_evaluation(self, X: Any, y: Any, scale: Any) -> tuple[Any, Any]:
         tf = self._tf
-        pixels = tf.reshape(tf.cast(X, tf.float32) * scale, (-1, *self.recipe.shape))
+        pixels = tf.reshape(tf.cast(X, tf.float32) / scale, (-1, *self.recipe.shape))
         logits = self.network(pixels, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         return tf.reduce_sum(losses), _accuracy(tf, logits, classes=y) * tf.cast(tf.shape(y)[0], tf.float32)
