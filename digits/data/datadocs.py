@@ -82,10 +82,11 @@ def _page(title: str, body: str, *, names: list[str]) -> str:
 
 
 def _summary(report: ValidationReport) -> str:
-    broken = sum(rule.passed is False for rule in report.rules)
+    aside = {reason for one in report.quarantined for reason in one.reasons}
+    broken = sum(rule.passed is False and rule.name not in aside for rule in report.rules)
     words = f"{len(report.rules)} rules, {broken or 'none'} broken"
-    if report.quarantined:
-        words += f"; {len(report.quarantined):,} images set aside"
+    if aside:
+        words += f"; {len(report.quarantined):,} images set aside for {', '.join(sorted(aside))}"
     return f"<p>{words}. Snapshot <code>{escape(report.snapshot)}</code></p>\n"
 
 
