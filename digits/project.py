@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from digits.data.bounds import ValidateParams
 from digits.data.sources import IngestParams
@@ -25,29 +25,35 @@ __all__ = ["DatasetParams", "FitParams", "Project"]
 PARAMS = "params.yaml"
 
 
+if TYPE_CHECKING:
+    Families = Section
+else:
+    #: A key per family, so that a fault is named with its path; those that are not named are not fitted.
+    Families = create_model(
+        "Families", __base__=Section, **{name: (family | None, None) for name, family in FAMILIES.items()}
+    )
+
+
 class FitParams(Section):
     """Section ``fit`` of ``params.yaml``: the seed, and each family with its hyper-parameters."""
 
     seed: int = Field(ge=0)
-    families: dict[str, Family]
+    named: Families = Field(alias="families")
 
-    @field_validator("families", mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> dict[str, Family]:
-        if not isinstance(value, dict) or not value:
-            raise ValueError("should name at least one family")
-        families: dict[str, Family] = {}
-        for name, params in value.items():
-            if name not in FAMILIES:
-                raise ValueError(f"{name!r} is no family; the families are {', '.join(FAMILIES)}")
-            families[name] = FAMILIES[name].model_validate(params or {})
-        for name, family in families.items():
-            missing = set(family.members) - set(families)
+    @property
+    def families(self) -> dict[str, Family]:
+        """The families to fit, by name."""
+        return {name: family for name in FAMILIES if (family := getattr(self.named, name)) is not None}
+
+    @model_validator(mode="after")
+    def _members_are_fitted(self) -> Self:
+        for name, family in self.families.items():
+            missing = set(family.members) - set(self.families)
             if missing:
-                raise ValueError(
-                    f"{name}.members names {', '.join(sorted(missing))}, not among this dataset's families"
-                )
-        return families
+                raise ValueError(f"families.{name}.members names {', '.join(sorted(missing))}, not among the families")
+        if not self.families:
+            raise ValueError(f"families names none; there are {', '.join(FAMILIES)}")
+        return self
 
 
 class DatasetParams(Section):
@@ -186,6 +192,20 @@ def _one_line(error: ValidationError, *, dataset: str) -> str:
     path = ".".join(["datasets", dataset, *map(str, first["loc"])])
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
-        return f"{PARAMS}: {path} is not a known key{more}"
+        known = _keys_beside(first["loc"])
+        return f"{PARAMS}: {path} is not a known key{f'; known are {known}' if known else ''}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{PARAMS}: {path} is {first['input']!r}: {message}{more}"[:500]
+    found = "" if isinstance(first["input"], dict) else f" is {first['input']!r}"
+    return f"{PARAMS}: {path}{found}: {message}{more}"
+
+
+def _keys_beside(path: tuple[int | str, ...]) -> str:
+    """Return the keys that the section at `path` may hold, but for its last part; empty where that is not plain."""
+    section: Any = DatasetParams
+    for part in path[:-1]:
+        keys = {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+        options = (keys.get(str(part)), *get_args(keys.get(str(part))))
+        section = next((item for item in options if isinstance(item, type) and issubclass(item, Section)), None)
+        if section is None:
+            return ""
+    return ", ".join(field.alias or name for name, field in section.model_fields.items())

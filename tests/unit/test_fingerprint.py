@@ -1,0 +1,49 @@
+"""A fingerprint changes with what the bits of a candidate depend on, and with nothing else."""
+
+from __future__ import annotations
+
+from digits.experiments.code import reachable
+from digits.experiments.fingerprint import fingerprint
+from digits.models.families import FAMILIES
+
+SVM, TREE, CNN = FAMILIES["svm"](), FAMILIES["decision_tree"](), FAMILIES["cnn"]()
+
+
+def test_the_same_inputs_give_the_same_fingerprint() -> None:
+    """Nothing of the day, the machine's name or the process is in it."""
+    first, second = (fingerprint(FAMILIES["svm"](), data="d", seed=0) for _ in range(2))
+    assert first.digest == second.digest
+
+
+def test_every_input_counts() -> None:
+    """Data, params, seed, family and members each change it."""
+    prints = [
+        fingerprint(SVM, data="d", seed=0),
+        fingerprint(SVM, data="e", seed=0),
+        fingerprint(SVM, data="d", seed=1),
+        fingerprint(FAMILIES["svm"](C=3.5), data="d", seed=0),
+        fingerprint(TREE, data="d", seed=0),
+        fingerprint(SVM, data="d", seed=0, members={"svm": "x"}),
+        fingerprint(SVM, data="d", seed=0, members={"svm": "y"}),
+    ]
+    assert len({item.digest for item in prints}) == len(prints)
+
+
+def test_a_family_depends_on_its_own_code_and_libraries_alone() -> None:
+    """The code of networks does not count for a tree, nor HOG for a network; TensorFlow counts for networks alone."""
+    tree, cnn = fingerprint(TREE, data="d", seed=0), fingerprint(CNN, data="d", seed=0)
+    assert "digits.models.features" in tree.code
+    assert "digits.models.networks" not in tree.code
+    assert "digits.models.features" not in cnn.code
+    assert "digits.models.networks" in cnn.code
+    assert "digits.cli" not in " ".join([*tree.code, *cnn.code])
+    assert "tensorflow" in cnn.libraries
+    assert "tensorflow" not in tree.libraries
+    assert "scikit-learn" in tree.libraries
+
+
+def test_imports_are_followed() -> None:
+    """What a module imports, directly or not, is reached, below the package asked for and no further."""
+    found = reachable("digits.experiments.evaluation", below="digits.experiments")
+    assert {"digits.experiments.metrics", "digits.experiments.statistics", "digits.experiments.plots"} <= found
+    assert all(name.startswith("digits.experiments.") for name in found)

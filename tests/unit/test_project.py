@@ -1,0 +1,81 @@
+"""A params.yaml that cannot be understood gives one line with the path of the key, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from digits.errors import ParamsError
+from digits.project import Project
+
+
+def _project(folder: Path, root: Path, *, change: dict[str, Any]) -> Project:
+    content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    for path, value in change.items():
+        *parents, last = path.split(".")
+        section = content
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return Project(root=folder)
+
+
+def test_the_projects_own_params_are_valid(root: Path) -> None:
+    """Every dataset in params.yaml can be read, with all fourteen families and their members."""
+    project = Project(root=root)
+    assert project.datasets() == ("digits", "mnist")
+    for dataset in project.datasets():
+        assert len(project.params(dataset).fit.families) == 14
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("datasets.digits.fit.sed", 1, "datasets.digits.fit.sed is not a known key; known are seed, families"),
+        ("datasets.digits.fit.seed", "x", "datasets.digits.fit.seed is 'x': Input should be a valid integer"),
+        (
+            "datasets.digits.fit.families.perceptron",
+            {},
+            "families.perceptron is not a known key; known are logistic_reg",
+        ),
+        ("datasets.digits.fit.families.svm", {"C": -1}, "datasets.digits.fit.families.svm.C is -1"),
+        ("datasets.digits.fit.families.voting", {"members": ["svm", "me"]}, "families.voting.members names me"),
+        ("datasets.digits.split.validation", {"take": "folds", "folds": 1}, "datasets.digits.split.validation"),
+        ("datasets.digits.ingest", {"source": "web"}, "datasets.digits.ingest"),
+        ("datasets.digits.register.minimum_accuracy", 1.5, "datasets.digits.register.minimum_accuracy is 1.5"),
+        ("datasetz", {}, "datasetz"),
+    ],
+)
+def test_bad_params_name_the_key(tmp_path: Path, root: Path, key: str, value: object, message: str) -> None:
+    """An unknown key, a wrong type, a value out of range and an unknown family each name the key's path."""
+    project = _project(tmp_path, root, change={key: value})
+    with pytest.raises(ParamsError) as caught:
+        project.params("digits")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_dataset_lists_the_known_ones(root: Path) -> None:
+    """A misspelt dataset is answered with those there are."""
+    with pytest.raises(ParamsError, match=r"no dataset 'minst'.*digits, mnist"):
+        Project(root=root).params("minst")
+
+
+def test_a_project_is_found_from_a_folder_inside_it(root: Path, tmp_path: Path) -> None:
+    """Commands work anywhere in a checkout, and outside say where to go."""
+    assert Project.find(root / "digits" / "data").root == root
+    with pytest.raises(ParamsError, match=r"no params\.yaml"):
+        Project.find(tmp_path)
+
+
+def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
+    """A file that is no YAML, or no mapping, is one line too."""
+    for text in ("datasets: [", "- 1", "", "datasets: 3"):
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(ParamsError) as caught:
+            Project(root=tmp_path).params("digits")
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""The walls of the design: who may import whom, and what an import may cost."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WINGS = ("data", "models", "experiments", "registry", "cli")
+HEAVY = ("tensorflow", "keras", "great_expectations", "matplotlib", "mlflow", "prefect", "dvc")
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def _tops(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in _imports(path)}
+
+
+def test_the_domain_knows_nothing_of_the_orchestrators(root: Path) -> None:
+    """`digits` imports neither Prefect nor DVC, tasks nor flows; its command line alone may import flows."""
+    for path in (root / "digits").rglob("*.py"):
+        allowed = {"flows"} if path.parent.name == "cli" else set()
+        assert not (_tops(path) & {"prefect", "dvc", "tasks", "flows"}) - allowed, path
+
+
+def test_tasks_do_not_import_flows(root: Path) -> None:
+    """Data travels one way: flows import tasks, never the reverse."""
+    for path in (root / "tasks").rglob("*.py"):
+        assert "flows" not in _tops(path), path
+
+
+@pytest.mark.parametrize(("number", "wing"), list(enumerate(WINGS)))
+def test_wings_import_only_wings_above(root: Path, number: int, wing: str) -> None:
+    """Inside `digits` each wing imports itself and the wings before it."""
+    below = tuple(f"digits.{name}" for name in WINGS[number + 1 :])
+    for path in (root / "digits" / wing).rglob("*.py"):
+        assert not [name for name in _imports(path) if name.startswith(below)], path
+
+
+def test_no_module_hides_the_installed_mlflow(root: Path) -> None:
+    """The folders mlflow/ and docker/ hold no Python file."""
+    assert [*(root / "mlflow").glob("*.py"), *(root / "docker").rglob("*.py")] == []
+
+
+def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:
+    """Importing the steps, every family and the command line loads none of the heavy libraries and writes nothing."""
+    code = (
+        "import sys, digits.cli, digits.steps, digits.cli.data, digits.cli.candidates, digits.cli.predict;"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert done.stderr == ""

@@ -1,0 +1,63 @@
+"""The pool of workers: a death or a time-out costs one call, not the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from digits.errors import FitFailed
+from digits.experiments.workers import InProcess, WorkerDied, WorkerPool
+
+
+def _add(*, a: int, b: int) -> int:
+    return a + b
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _raise() -> None:
+    raise FitFailed("no luck")
+
+
+def _sleep(*, seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def _environment(*, name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def test_workers_outlive_death_timeout_and_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a killed worker, a time-out and an error the pool still works, and it leaves no process behind."""
+    # A worker imports the functions by their module's name, which pytest's importlib mode does not put on the path.
+    (tmp_path / "worker_functions.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    import worker_functions as functions
+
+    with WorkerPool(1, timeout_s=20) as pool:
+        assert pool.run(functions._add, a=1, b=2) == 3
+        with pytest.raises(WorkerDied, match="its worker process died"):
+            pool.run(functions._die)
+        with pytest.raises(FitFailed, match="no luck"):
+            pool.run(functions._raise)
+        assert pool.run(functions._environment, name="OMP_NUM_THREADS") == "1"
+    with WorkerPool(1, timeout_s=2) as pool:
+        with pytest.raises(FitFailed, match="DIGITS_FIT_MINUTES"):
+            pool.run(functions._sleep, seconds=60)
+        assert pool.run(functions._add, a=2, b=2) == 4
+    spawned = [
+        child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())
+    ]
+    assert spawned == []
+
+
+def test_in_process_calls_where_it_stands() -> None:
+    """Without a pool the same interface calls in this process."""
+    assert InProcess().run(_add, a=1, b=2) == 3
