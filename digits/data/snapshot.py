@@ -86,7 +86,7 @@ class Snapshot:
     def _mapped(self, name: str) -> NDArray[np.uint8]:
         try:
             array: NDArray[np.uint8] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise MissingError(
                 f"cannot read {self.path / name} ({error}); run `digits ingest {self.dataset}`"
             ) from error
@@ -135,8 +135,8 @@ def write_snapshot(
     digest = digest_of(images, labels)
     counts = np.bincount(labels, minlength=10)
     with replaced_folder(path) as work:
-        np.save(work / IMAGES, images, allow_pickle=False)
-        np.save(work / LABELS, labels, allow_pickle=False)
+        np.save(work / IMAGES, np.ascontiguousarray(images), allow_pickle=False)
+        np.save(work / LABELS, np.ascontiguousarray(labels), allow_pickle=False)
         write_json(
             work / DESCRIPTION,
             {

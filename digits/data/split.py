@@ -160,9 +160,7 @@ def split(snapshot: Snapshot, *, params: SplitParams, path: Path, excluded: Sequ
     return Split(path=path, snapshot=snapshot, digest=digest)
 
 
-def assign_roles(
-    labels: NDArray[np.uint8], *, params: SplitParams, excluded: Sequence[int] = ()
-) -> NDArray[np.int8]:
+def assign_roles(labels: NDArray[np.uint8], *, params: SplitParams, excluded: Sequence[int] = ()) -> NDArray[np.int8]:
     """Return the role of every row, ``(n_samples,)`` int8, for `labels` of shape ``(n_samples,)``."""
     roles = np.full(len(labels), TRAIN, dtype=np.int8)
     roles[list(excluded)] = EXCLUDED
@@ -192,18 +190,18 @@ def _validation_rows(
     from sklearn.model_selection import StratifiedKFold
 
     development = np.flatnonzero(roles == TRAIN)
+    n_folds = params.validation.folds if isinstance(params.validation, KFold) else 1
+    needed = max(2, n_folds)  # a hold-out needs a row to train on and one to validate on
+    counts = np.bincount(labels[development], minlength=int(labels.max()) + 1)
+    if counts[np.unique(labels[roles != EXCLUDED])].min() < needed:
+        raise ValueError(f"a class has fewer than {needed} rows outside the test split")
     if isinstance(params.validation, Fraction):
         return [_stratified(development, labels, fraction=params.validation.fraction, seed=params.seed)]
-    n_folds = params.validation.folds
-    if np.bincount(labels[development])[np.unique(labels)].min() < n_folds:
-        raise ValueError(f"a class has fewer than {n_folds} rows outside the test split")
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=params.seed)
     return [development[validation] for _, validation in folds.split(development, labels[development])]
 
 
-def _stratified(
-    rows: NDArray[np.int64], labels: NDArray[np.uint8], *, fraction: float, seed: int
-) -> NDArray[np.int64]:
+def _stratified(rows: NDArray[np.int64], labels: NDArray[np.uint8], *, fraction: float, seed: int) -> NDArray[np.int64]:
     """Draw a fraction of `rows` that keeps the shares of the classes."""
     from sklearn.model_selection import train_test_split
 
