@@ -136,9 +136,9 @@ def _from_folder(card: MnistCard, *, folder: Path) -> Payloads:
     paths = {file: _found(folder, name=file.name) for file in card.files()}
     missing = [file.name for file, path in paths.items() if path is None]
     if missing:
-        what = "the folder" if folder.is_dir() else "no such folder"
+        what = "misses" if folder.is_dir() else "does not exist; MNIST needs"
         raise SourceError(
-            f"{what} {folder} misses {len(missing)} of {len(paths)} files of MNIST: {', '.join(missing)}; "
+            f"the folder {folder} {what} {len(missing)} of {len(paths)} files: {', '.join(missing)}; "
             "wanted each, plain or .gz"
         )
     dimensions = card.files()
