@@ -102,7 +102,7 @@ def _without_transparency(rgba: Array) -> Array:
     colour, alpha = rgba[..., :3], rgba[..., 3]
     if alpha.max() < _MIN_CONTRAST:
         raise PictureError("the picture is blank: fully transparent; draw a digit")
-    if alpha.min() > 1 - _MIN_CONTRAST:
+    if alpha.max() - alpha.min() < _MIN_CONTRAST:
         return colour
     visible = alpha > (alpha.min() + alpha.max()) / 2
     rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
