@@ -1,0 +1,259 @@
+"""The whole line with real DVC, Great Expectations, Prefect and MLflow, on scikit-learn's digits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow  # noqa: TID253 - every test here needs it
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+COLUMNS = [
+    "family",
+    "validation_accuracy",
+    "test_accuracy",
+    "test_accuracy_low",
+    "test_accuracy_high",
+    "macro_f1",
+    "log_loss",
+    "fit_seconds",
+    "run_id",
+    "reused",
+]
+
+
+@pytest.fixture(scope="module")
+def ran(make_checkout: Any) -> Any:
+    """Return a checkout after its first run, with what the run printed."""
+    checkout = make_checkout()
+    checkout.first = checkout.digits("run", "digits", "--json")
+    assert checkout.first.returncode == 0, checkout.first.stderr
+    return checkout
+
+
+def _client(checkout: Any) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow' / 'mlflow.db'}")
+
+
+def test_a_run_prints_the_leaderboard_and_nothing_else(ran: Any) -> None:
+    """With --json stdout is the array alone, best validation accuracy first; stderr has no traceback or warning."""
+    rows = json.loads(ran.first.stdout)
+    assert [list(row) for row in rows] == [COLUMNS] * 4
+    assert [row["validation_accuracy"] for row in rows] == sorted(
+        (row["validation_accuracy"] for row in rows), reverse=True
+    )
+    for row in rows:
+        assert row["test_accuracy_low"] < row["test_accuracy"] < row["test_accuracy_high"]
+        assert not row["reused"]
+    for noise in ("Traceback", "Warning", "warning", "ERROR", "telemetry"):
+        assert noise not in ran.first.stderr
+    assert "fit      decision_tree" in ran.first.stderr
+
+
+def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
+    """One parent run with a finished child per family: params, metrics, plots, the dataset, the candidate."""
+    client = _client(ran)
+    experiment = client.get_experiment_by_name("digits")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["kind"] == "pipeline"]
+    children = {run.data.tags["family"]: run for run in runs if run.data.tags["kind"] == "candidate"}
+    assert len(parents) == 1
+    assert set(children) == {"logistic_regression", "decision_tree", "k_nearest_neighbors", "voting"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for family, run in children.items():
+        assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+        assert {"validation_accuracy", "test_accuracy", "test_macro_f1", "fit_seconds"} <= set(run.data.metrics)
+        assert "seed" in run.data.params
+        assert len(run.data.tags["fingerprint"]) == 64
+        assert run.inputs.dataset_inputs[0].dataset.name == "digits"
+        plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
+        assert {"plots/confusion_matrix.png", "plots/misclassified.png"} <= plots, family
+        assert "candidate/candidate.json" in {item.path for item in client.list_artifacts(run.info.run_id, "candidate")}
+    assert {"leaderboard.png", "samples.png", "evaluation.json"} <= {
+        item.path for item in client.list_artifacts(parents[0].info.run_id)
+    }
+
+
+def test_the_best_candidate_is_registered(ran: Any) -> None:
+    """The best by validation is a version with signature, input example, tags and the alias @production."""
+    client = _client(ran)
+    version = client.get_model_version_by_alias("digits-classifier", "production")
+    best = json.loads(ran.first.stdout)[0]
+    assert version.tags["family"] == best["family"]
+    assert version.run_id == best["run_id"]
+    assert {"snapshot.digest", "fingerprint", "artifact.sha256", "gate", "stage"} <= set(version.tags)
+    model = mlflow.models.get_model_info(version.source)
+    assert model.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": [-1, 8, 8]}
+    assert model.saved_input_example_info is not None
+
+
+def test_the_registered_model_takes_raw_images(ran: Any) -> None:
+    """Plain `mlflow.pyfunc` gives bit for bit the probabilities that the evaluation saw, from raw uint8 images."""
+    best = json.loads(ran.first.stdout)[0]["family"]
+    mlflow.set_tracking_uri(f"sqlite:///{ran.root / 'mlflow' / 'mlflow.db'}")
+    try:
+        model = mlflow.pyfunc.load_model("models:/digits-classifier@production")
+    finally:
+        mlflow.set_tracking_uri(None)
+    images = np.load(ran.root / "data/snapshots/digits/images.npy")[-797:]
+    predicted = model.predict(images)
+    expected = np.load(ran.root / "data/evaluations/digits" / best / "test_proba.npy")
+    np.testing.assert_array_equal(predicted[[f"probability_{label}" for label in range(10)]].to_numpy(), expected)
+    np.testing.assert_array_equal(predicted["digit"], expected.argmax(axis=1))
+
+
+def test_pictures_are_read(ran: Any, tmp_path: Path) -> None:
+    """`predict` answers in the order given; a bad picture is named, the others are read, and the exit code is 2."""
+    images = np.load(ran.root / "data/snapshots/digits/images.npy")
+    labels = np.load(ran.root / "data/snapshots/digits/labels.npy")
+    paths = []
+    for row in range(4):
+        enlarged = np.kron(255 - images[row] * 15, np.ones((12, 12))).astype(np.uint8)
+        paths.append(tmp_path / f"{row}.png")
+        Image.fromarray(np.pad(enlarged, 20, constant_values=255)).save(paths[-1])
+    done = ran.digits("predict", "digits", *map(str, paths), "--json")
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert [answer["image"] for answer in answers] == [str(path) for path in paths]
+    assert [answer["digit"] for answer in answers] == labels[:4].tolist()
+    assert all(0 < answer["probability"] <= 1 for answer in answers)
+
+    blank, torn, missing = tmp_path / "blank.png", tmp_path / "torn.png", tmp_path / "missing.png"
+    Image.new("L", (40, 40), 255).save(blank)
+    torn.write_bytes(b"no picture")
+    done = ran.digits("predict", "digits", str(blank), str(paths[2]), str(torn), str(missing), "--json")
+    assert done.returncode == 2
+    assert [answer["digit"] for answer in json.loads(done.stdout)] == [int(labels[2])]
+    for path in (blank, torn, missing):
+        assert path.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_run_reuses_everything(ran: Any) -> None:
+    """Nothing changed: every family is reused with the same figures, and no new version is registered."""
+    done = ran.digits("run", "digits", "--json")
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(ran.first.stdout), json.loads(done.stdout)
+    assert all(row["reused"] for row in second)
+    assert [{**row, "reused": False} for row in second] == first
+    assert len(_client(ran).search_model_versions("name = 'digits-classifier'")) == 1
+    shown = ran.digits("leaderboard", "digits", "--json")
+    assert json.loads(shown.stdout) == second
+
+
+def test_dvc_agrees_that_nothing_changed(ran: Any) -> None:
+    """What the flow recorded is up to date for `dvc repro`, and a rebuild from nothing gives the same bytes."""
+    environment = ran.environment
+
+    def dvc(*arguments: str) -> str:
+        done = subprocess.run(
+            ["dvc", *arguments], cwd=ran.root, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    targets = [f"{step}@digits" for step in ("ingest", "validate", "split")]
+    assert json.loads(dvc("status", "--json", *targets)) == {}
+    lock = (ran.root / "dvc.lock").read_bytes()
+    for folder in ("snapshots", "validations", "splits"):
+        shutil.rmtree(ran.root / "data" / folder)
+    shutil.rmtree(ran.root / ".dvc" / "cache")
+    shutil.rmtree(ran.root / ".dvc" / "tmp")
+    dvc("repro", *targets)
+    assert (ran.root / "dvc.lock").read_bytes() == lock
+
+
+def test_a_lost_candidate_comes_back_from_mlflow(ran: Any) -> None:
+    """A candidate whose folder is gone, or whose files were damaged, is brought back instead of fitted again."""
+    folder = ran.root / "data/candidates/digits"
+    shutil.rmtree(folder / "decision_tree")
+    model = next((folder / "logistic_regression" / "model").iterdir())
+    model.write_bytes(model.read_bytes()[:-10])
+    for family in ("decision_tree", "logistic_regression"):
+        done = ran.digits("fit", "digits", family, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["reused"] is True
+    done = ran.digits("evaluate", "digits", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = [(row["family"], row["test_accuracy"]) for row in json.loads(done.stdout)]
+    assert figures == [(row["family"], row["test_accuracy"]) for row in json.loads(ran.first.stdout)]
+
+
+def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
+    """A family that cannot be fitted is shown with its reason, and its ensemble; the others are registered."""
+    families = {
+        "decision_tree": {"components": 10},
+        "k_nearest_neighbors": {"neighbors": 5000},
+        "voting": {"members": ["decision_tree", "k_nearest_neighbors"]},
+    }
+    checkout.params(fit={"families": families}, register={"minimum_accuracy": 0.999})
+    done = checkout.digits("run", "digits")
+    assert done.returncode == 0, done.stderr
+    assert "k_nearest_neighbors" in done.stdout
+    assert "5000" in done.stdout
+    assert "digits-classifier version 1 @staging: decision_tree" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    refused = checkout.digits("predict", "digits", "any.png")
+    assert refused.returncode == 1
+    assert "no production version" in refused.stderr
+
+
+def test_a_violated_contract_ends_the_run(checkout: Any, prefect_url: str) -> None:
+    """The rule is named in one line, the exit code is not zero, Prefect shows the run as failed, nothing is fitted."""
+    checkout.params(validate={"rows": [5000, 6000]})
+    done = checkout.digits("run", "digits")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "row-count" in next(line for line in done.stderr.splitlines() if line.startswith("digits: "))
+    assert not (checkout.root / "data" / "candidates").exists()
+    query = {"sort": "START_TIME_DESC", "limit": 1}
+    latest = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()[0]
+    assert latest["state_type"] == "FAILED"
+
+
+def test_an_unreachable_server_is_one_line(checkout: Any) -> None:
+    """A Prefect or MLflow address where nobody answers is named, with what to do."""
+    done = checkout.digits("run", "digits", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+    done = checkout.digits("leaderboard", "digits")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "run `digits run digits`" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing_behind(checkout: Any) -> None:
+    """An interrupt in the middle of a run ends it with 130, its workers and its private server with it."""
+    environment = {name: value for name, value in checkout.environment.items() if name != "PREFECT_API_URL"}
+    process = subprocess.Popen(
+        checkout.command("run", "digits"),
+        cwd=checkout.root,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    line = ""
+    while not line.startswith("validate"):
+        line = process.stderr.readline()
+        assert process.poll() is None
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(child.is_running() for child in family):
+        time.sleep(0.1)
+    assert [child for child in family if child.is_running()] == []
