@@ -143,7 +143,8 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image, ``(n_samples,)``."""
-        return cast("NDArray[Any]", self.classes_[self.predict_proba(X).argmax(axis=1)])
+        proba = self.predict_proba(X)
+        return cast("NDArray[Any]", self.classes_[proba.argmax(axis=1)])
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")

@@ -57,11 +57,16 @@ class _ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _flat(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
         """Return checked images, ``(n_samples, n_pixels)``, without a copy where that is possible."""
-        images: Any = X
-        if np.ndim(images) == 3:
+        images: Any = X if hasattr(X, "ndim") else np.asarray(X)
+        if images.ndim == 3:
             images = check_array(images, allow_nd=True, estimator=self, input_name="X")
             images = images.reshape(len(images), -1)
         return cast("NDArray[Any]", validate_data(self, images, reset=reset))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
 
 class Pixels(OneToOneFeatureMixin, _ImageTransformer):  # type: ignore[misc]  # scikit-learn carries no types
@@ -126,8 +131,9 @@ class Hog(_ImageTransformer):
             `X` holds something else than finite real numbers, or flattened images that cannot be square.
         """
         super().fit(X)
-        if np.ndim(cast("Any", X)) == 3:
-            _, height, width = np.shape(cast("Any", X))
+        shape = np.asarray(X).shape
+        if len(shape) == 3:
+            _, height, width = shape
         else:
             height = width = math.isqrt(self.n_features_in_)
             if height * width != self.n_features_in_:

@@ -94,17 +94,36 @@ class RbfSVC(SVC):  # type: ignore[misc]  # scikit-learn carries no types
         self.sharpness_ = sharpness
         return self
 
+    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
+        """Return a decision for each pair, or for each class.
+
+        Returns
+        -------
+        ndarray
+            With ``decision_function_shape="ovo"``, and wherever there are two classes, what `SVC` gives. Otherwise
+            ``(n_samples, n_classes)``: the logarithm of the probability that a class beats all others. `SVC` counts
+            votes instead, which may contradict the probabilities.
+        """
+        check_is_fitted(self)
+        if self.decision_function_shape == "ovo" or len(self.classes_) == 2:
+            return cast("NDArray[Any]", super().decision_function(X))
+        return self._log_wins(self._pair_decisions(X), self.sharpness_)
+
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class, ``(n_samples, n_classes)`` float64, columns as in ``classes_``."""
-        check_is_fitted(self)
         return cast("NDArray[np.float64]", softmax(self._log_wins(self._pair_decisions(X), self.sharpness_), axis=1))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each row, ``(n_samples,)``."""
-        return cast("NDArray[Any]", self.classes_[self.predict_proba(X).argmax(axis=1)])
+        proba = self.predict_proba(X)
+        return cast("NDArray[Any]", self.classes_[proba.argmax(axis=1)])
 
     def _fit_sharpness(self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None) -> float:
-        """Return the sharpness that gives held-out rows the least log loss."""
+        """Return the sharpness that gives held-out rows the least log loss.
+
+        As Platt did, a row in ``n + 2`` is taken to be of another class than it says: rows that are all on their right
+        side would otherwise ask for infinite sharpness.
+        """
         counts = np.unique(y, return_counts=True)[1]
         if counts.min() < 2 or self.holdout * len(y) < len(counts):
             return 1.0
@@ -114,9 +133,13 @@ class RbfSVC(SVC):  # type: ignore[misc]  # scikit-learn carries no types
         super().fit(X[fitted], y[fitted], None if sample_weight is None else np.asarray(sample_weight)[fitted])
         decisions, truth = self._pair_decisions(X[held_out]), np.searchsorted(self.classes_, y[held_out])
 
+        doubt = 1 / (len(truth) + 2)
+        targets = np.full((len(truth), len(counts)), doubt / (len(counts) - 1))
+        targets[np.arange(len(truth)), truth] = 1 - doubt
+
         def log_loss(log_sharpness: float) -> float:
             log_proba = log_softmax(self._log_wins(decisions, np.exp(log_sharpness)), axis=1)
-            return -float(log_proba[np.arange(len(truth)), truth].mean())
+            return -float((targets * log_proba).sum())
 
         return float(np.exp(minimize_scalar(log_loss, bounds=_LOG_SHARPNESS).x))
 
@@ -137,8 +160,7 @@ class RbfSVC(SVC):  # type: ignore[misc]  # scikit-learn carries no types
     def _decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Return one-against-one decisions, ``(n_samples, n_pairs)``, or ``(n_samples,)`` for two classes.
 
-        This is scikit-learn's own hook: `SVC.decision_function` turns what it returns into votes per class. The
-        kernel is computed in the precision of `X`.
+        This is the hook below `SVC.decision_function`. The kernel is computed in the precision of `X`.
         """
         check_is_fitted(self)
         vectors = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)

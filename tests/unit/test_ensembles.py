@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
+
+from digits.models.ensembles import StackingEnsemble, VotingEnsemble
+
+N_CLASSES = 4
+ENSEMBLES = [
+    VotingEnsemble(("good", "poor")),
+    VotingEnsemble(("good", "poor"), weights="learned"),
+    StackingEnsemble(("good", "poor")),
+]
+each_ensemble = pytest.mark.parametrize("ensemble", ENSEMBLES, ids=["equal", "learned", "stacking"])
+
+
+def answers(seed: int, *, n_samples: int = 400, skills: tuple[float, ...] = (3.0, 0.5)) -> tuple[Any, Any]:
+    """Return probabilities by members of different skill, (n_members, n_samples, 4), and the labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n_samples) % N_CLASSES
+    logits = rng.normal(size=(len(skills), n_samples, N_CLASSES))
+    logits += np.array(skills)[:, None, None] * np.eye(N_CLASSES)[labels]
+    proba = np.exp(logits)
+    return proba / proba.sum(axis=2, keepdims=True), labels
+
+
+@each_ensemble
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=6, deadline=None)
+def test_combined_probabilities_are_probabilities(ensemble: Any, seed: int) -> None:
+    """Whatever the members say, the ensemble's rows lie in [0, 1] and sum to 1."""
+    proba, labels = answers(seed, n_samples=80)
+    combined = ensemble.fit_members_proba(proba, labels).combine(proba)
+
+    assert combined.min() >= 0
+    np.testing.assert_allclose(combined.sum(axis=1), 1)
+
+
+def test_equal_votes_are_the_mean() -> None:
+    """Without learned weights the ensemble is the mean of its members."""
+    proba, labels = answers(0)
+
+    np.testing.assert_allclose(
+        VotingEnsemble(("good", "poor")).fit_members_proba(proba, labels).combine(proba), proba.mean(axis=0)
+    )
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=8, deadline=None)
+def test_learned_weights_are_the_most_likely_ones(seed: int) -> None:
+    """No other weights on a grid give the validation labels a higher likelihood."""
+    proba, labels = answers(seed, skills=(1.5, 1.0))
+    voting = VotingEnsemble(("good", "poor"), weights="learned", prior=1e-9, max_iter=2000)
+    found = log_loss(labels, voting.fit_members_proba(proba, labels).combine(proba))
+
+    others = [log_loss(labels, np.tensordot([w, 1 - w], proba, axes=1)) for w in np.linspace(0, 1, 41)]
+    assert found <= min(others) + 1e-5
+
+
+def test_prior_draws_weights_together() -> None:
+    """Members that are credited with many rows beforehand end with equal weights."""
+    proba, labels = answers(1)
+    free, bound = (
+        VotingEnsemble(("good", "poor"), weights="learned", prior=prior).fit_members_proba(proba, labels)
+        for prior in (1e-6, 1e9)
+    )
+
+    assert free.weights_[0] > 0.9
+    np.testing.assert_allclose(bound.weights_, 0.5, atol=1e-3)
+
+
+def test_stacking_hears_the_member_that_knows() -> None:
+    """Stacking gives unseen rows a smaller log loss than the mean of a good and a poor member."""
+    (proba, labels), (unseen, truth) = answers(2), answers(3)
+    stacking = StackingEnsemble(("good", "poor"), C=0.1).fit_members_proba(proba, labels)
+
+    assert log_loss(truth, stacking.combine(unseen)) < log_loss(truth, unseen.mean(axis=0))
+
+
+def test_certain_and_wrong_is_not_infinitely_wrong() -> None:
+    """A member that gives the truth a probability of zero does not make the ensemble's numbers infinite."""
+    proba, labels = answers(4)
+    proba[1] = np.eye(N_CLASSES)[(labels + 1) % N_CLASSES]
+
+    assert all(np.isfinite(one.fit_members_proba(proba, labels).combine(proba)).all() for one in ENSEMBLES)
+
+
+def test_out_of_fold_probabilities_do_not_know_their_row() -> None:
+    """The cross-fitted score of a stacking of pure noise is that of guessing; the score on its own rows is not."""
+    rng = np.random.default_rng(5)
+    noise, labels = rng.dirichlet(np.ones(N_CLASSES), size=(10, 120)), np.arange(120) % N_CLASSES
+    stacking = StackingEnsemble([str(number) for number in range(10)], C=0.1, n_folds=3, random_state=0)
+    honest = stacking.out_of_fold_proba(noise, labels)
+    own = stacking.fit_members_proba(noise, labels).combine(noise)
+
+    assert np.mean(own.argmax(axis=1) == labels) > 0.6
+    assert np.mean(honest.argmax(axis=1) == labels) < 0.4
+
+
+@each_ensemble
+def test_out_of_fold_probabilities_leave_the_ensemble_as_it_was(ensemble: Any) -> None:
+    """Cross-fitting is repeatable and does not touch what the ensemble learned."""
+    proba, labels = answers(6)
+    before = ensemble.fit_members_proba(proba, labels).combine(proba)
+    first, second = (ensemble.set_params(random_state=0).out_of_fold_proba(proba, labels) for _ in range(2))
+
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(ensemble.combine(proba), before)
+
+
+def test_columns_are_in_the_order_of_the_labels() -> None:
+    """Labels need not be numbers from 0; predictions speak their language."""
+    proba, labels = answers(7, skills=(9.0, 9.0))
+    names = np.array(["a", "b", "c", "d"])
+    members = [(name, DummyClassifier(strategy="constant", constant="c").fit(names, names)) for name in ("one", "two")]
+    voting = VotingEnsemble(("one", "two")).fit_members_proba(proba, names[labels]).attach(members)
+
+    np.testing.assert_array_equal(voting.classes_, names)
+    np.testing.assert_array_equal(voting.predict(np.zeros((3, 8, 8))), ["c", "c", "c"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        pytest.param(lambda proba, labels: (proba[:1], labels), "wanted", id="a member is missing"),
+        pytest.param(lambda proba, labels: (proba, labels[1:]), "found 4 classes in labels", id="a label is missing"),
+        pytest.param(lambda proba, labels: (proba, labels % 3), "found 3 classes in labels", id="a class is missing"),
+        pytest.param(lambda proba, labels: (proba * np.nan, labels), "not finite", id="not a number"),
+        pytest.param(lambda proba, labels: (-proba, labels), "negative", id="negative"),
+    ],
+)
+def test_answers_that_are_none_are_refused(spoil: Any, complaint: str) -> None:
+    """Probabilities and labels that do not belong together are an error that says what was found."""
+    with pytest.raises(ValueError, match=complaint):
+        VotingEnsemble(("good", "poor")).fit_members_proba(*spoil(*answers(8)))
+
+
+def test_members_are_those_that_were_learned_from() -> None:
+    """Members of other names or with other labels are refused, and without members nothing is predicted."""
+    proba, labels = answers(9)
+    voting = VotingEnsemble(("good", "poor")).fit_members_proba(proba, labels)
+    knows = DummyClassifier().fit(np.zeros(4), np.arange(4))
+    lacks = DummyClassifier().fit(np.zeros(3), np.arange(3))
+
+    with pytest.raises(NotFittedError, match="has no fitted members"):
+        voting.predict_proba(np.zeros((1, 8, 8)))
+    with pytest.raises(ValueError, match="found members poor, good, wanted good, poor"):
+        voting.attach([("poor", knows), ("good", knows)])
+    with pytest.raises(ValueError, match="member poor knows labels"):
+        voting.attach([("good", knows), ("poor", lacks)])
