@@ -22,6 +22,7 @@ app = App(
     version=digits.__version__,
     help="From images of handwritten digits to a registered champion.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says that the work can go on
 )
 app.command("digits.cli.run:run", help="Run the whole line for a dataset: from images to a registered version.")
 app.command("digits.cli.data:ingest", help="Ingest a dataset's images from their source into a snapshot.")

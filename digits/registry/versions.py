@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 PRODUCTION, STAGING = "production", "staging"
 TAG_STAGE, TAG_GATE = "stage", "gate"
-MODEL_NAME = "model"
+MODEL_NAME, ARTIFACT = "model", "model"
 SERVED = Path(__file__).with_name("served.py")
 
 #: Number of images in the input example: enough to see, few enough to show.
@@ -53,8 +53,6 @@ class ModelVersion:
         The run of the candidate that it came from.
     aliases
         ``production``, ``staging``, or neither.
-    source
-        MLflow's address of its files.
     """
 
     name: str
@@ -63,7 +61,6 @@ class ModelVersion:
     digest: str
     run_id: str
     aliases: tuple[str, ...]
-    source: str
 
     def __str__(self) -> str:
         """Return the version as people write it."""
@@ -157,7 +154,8 @@ class Registry:
 
         mend = f"register it again with `digits run {self.dataset}`"
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(f"{version.source}/artifacts/model"))
+            files = self._client.get_model_version_download_uri(self.name, str(version.version))
+            folder = Path(mlflow.artifacts.download_artifacts(f"{files}/artifacts/{ARTIFACT}"))
         except (MlflowException, OSError) as error:
             raise MissingError(f"the files of {version} are missing ({error}); {mend}") from error
         found = artifact.digest(folder)
@@ -203,7 +201,6 @@ class Registry:
             digest=found.tags.get(TAG_DIGEST, ""),
             run_id=found.run_id,
             aliases=tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(found.version))),
-            source=found.source,
         )
 
 
@@ -219,7 +216,7 @@ def _log_model(row: Row, *, snapshot: Snapshot) -> tuple[str, str]:
         info = mlflow.pyfunc.log_model(
             name=MODEL_NAME,
             python_model=str(SERVED),
-            artifacts={"model": str(row.candidate.model)},
+            artifacts={ARTIFACT: str(row.candidate.model)},
             signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
             input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
             pip_requirements=["digits"],

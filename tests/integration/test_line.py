@@ -40,6 +40,12 @@ def ran(make_checkout: Any) -> Any:
     return checkout
 
 
+@pytest.fixture(autouse=True)
+def _tracked(ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point plain MLflow calls at the store of the checkout that ran."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{ran.root / 'mlflow' / 'mlflow.db'}")
+
+
 def _client(checkout: Any) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow' / 'mlflow.db'}")
 
@@ -92,18 +98,14 @@ def test_the_best_candidate_is_registered(ran: Any) -> None:
     assert version.run_id == best["run_id"]
     assert {"snapshot.digest", "fingerprint", "artifact.sha256", "gate", "stage"} <= set(version.tags)
     model = mlflow.models.get_model_info(version.source)
-    assert model.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": [-1, 8, 8]}
+    assert model.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 8, 8)}
     assert model.saved_input_example_info is not None
 
 
 def test_the_registered_model_takes_raw_images(ran: Any) -> None:
     """Plain `mlflow.pyfunc` gives bit for bit the probabilities that the evaluation saw, from raw uint8 images."""
     best = json.loads(ran.first.stdout)[0]["family"]
-    mlflow.set_tracking_uri(f"sqlite:///{ran.root / 'mlflow' / 'mlflow.db'}")
-    try:
-        model = mlflow.pyfunc.load_model("models:/digits-classifier@production")
-    finally:
-        mlflow.set_tracking_uri(None)
+    model = mlflow.pyfunc.load_model("models:/digits-classifier@production")
     images = np.load(ran.root / "data/snapshots/digits/images.npy")[-797:]
     predicted = model.predict(images)
     expected = np.load(ran.root / "data/evaluations/digits" / best / "test_proba.npy")
@@ -249,8 +251,8 @@ def test_ctrl_c_leaves_nothing_behind(checkout: Any) -> None:
     family = psutil.Process(process.pid).children(recursive=True)
     assert family
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    stderr = process.stderr.read()
+    assert process.wait(timeout=60) == 130, stderr
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     deadline = time.monotonic() + 10

@@ -1,0 +1,71 @@
+"""What the README tells people to type works, and what it links to is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _readme(root: Path) -> str:
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_steps_work_as_written(root: Path, make_checkout: Any) -> None:
+    """Every command of the README's step-by-step block runs, in its order, and the picture of a seven is read."""
+    checkout = make_checkout()
+    blocks = re.findall(r"```sh\n(.*?)```", _readme(root), flags=re.DOTALL)
+    commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line]
+    assert len(commands) >= 10
+    output = ""
+    for program, *arguments in commands:
+        assert program == "digits"
+        done = checkout.digits(*(str(root / item) if item.startswith("docs/") else item for item in arguments))
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        output = done.stdout
+    assert re.search(r"seven\.png: 7 \(\d+\.\d%\)", output)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", "docs/params.md", "docs/gates.md", "CONTRIBUTING.md"]
+)
+def test_links_lead_somewhere(root: Path, page: str) -> None:
+    """Every relative link and picture of a page exists."""
+    path = root / page
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_make_targets_are_listed(root: Path) -> None:
+    """`make help` lists every target that the README and CONTRIBUTING name."""
+    listed = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True).stdout
+    named = re.findall(r"make ([a-z]+)", _readme(root) + (root / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert set(named) <= set(re.findall(r"make ([a-z-]+)", listed))
+    assert {"setup", "run", "test", "check", "format", "mnist", "ui", "help"} <= set(
+        re.findall(r"make ([a-z-]+)", listed)
+    )
+
+
+def test_every_setting_is_documented(root: Path) -> None:
+    """docs/params.md names every variable that the settings read."""
+    from digits.settings import Settings
+
+    text = (root / "docs" / "params.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        variable = alias if isinstance(alias, str) else f"DIGITS_{name.upper()}"
+        assert f"`{variable}`" in text
+
+
+def test_every_command_has_help_with_an_example(root: Path) -> None:
+    """Each command of `digits --help` explains itself with an example that names it."""
+    from digits.cli import app
+
+    for name in ("run", "ingest", "validate", "split", "fit", "evaluate", "register", "leaderboard", "predict", "ui"):
+        command = app[name]
+        assert command.default_command is not None
+        assert f"digits {name}" in (command.default_command.__doc__ or "")
