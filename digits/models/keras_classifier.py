@@ -56,8 +56,6 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Of AdamW (I. Loshchilov, F. Hutter, 2017, arXiv:1711.05101), on weights but not on biases and normalisation.
     label_smoothing
         Share of the target that is spread over all classes.
-    clip_norm
-        Largest norm of a step's gradient, 0 for none.
     augmentation
         Bounds ``rotation``, ``scale``, ``shear`` and ``shift`` of `random_transforms`, or None to leave images alone.
     dtype
@@ -93,7 +91,6 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         warm_up: float = 0.2,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
-        clip_norm: float = 0.0,
         augmentation: Mapping[str, float] | None = None,
         dtype: str = "float32",
         threads: int = 1,
@@ -107,7 +104,6 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.warm_up = warm_up
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
-        self.clip_norm = clip_norm
         self.augmentation = augmentation
         self.dtype = dtype
         self.threads = threads
@@ -146,10 +142,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         recipe = self._recipe(pixels)
         with tensorflow_runtime.LOCK:  # the trainer is shared by every fit of the process
             tf, keras = tensorflow_runtime.start(threads=self.threads)
-            with tensorflow_runtime.seeded(keras, seed=seed):
-                trainer = trainer_for(recipe)
-            with tensorflow_runtime.seeded(keras, seed=seed):
+            with tensorflow_runtime.seeded(seed=seed):
                 self.model_ = build_network(keras, recipe=recipe, dtype="float32")
+                trainer = trainer_for(recipe)
             trainer.start_from(self.model_)
             tensors = tf.constant(pixels), tf.constant(classes, tf.int32)
             self.history_ = self._train(trainer, *tensors, validation=validation, rng=np.random.default_rng(seed))
@@ -214,7 +209,6 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             augmented=self.augmentation is not None,
             label_smoothing=self.label_smoothing,
             weight_decay=self.weight_decay,
-            clip_norm=self.clip_norm,
         )
 
     def _train(

@@ -18,10 +18,10 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 class Augmentation(Section):
     """Bounds within which training images are distorted, anew in every epoch."""
 
-    rotation: float = Field(default=12.0, ge=0, le=45, description="degrees")
-    scale: float = Field(default=0.12, ge=0, le=0.5, description="relative change of each axis")
-    shear: float = Field(default=10.0, ge=0, le=45, description="degrees")
-    shift: float = Field(default=0.07, ge=0, le=0.5, description="share of the frame")
+    rotation: float = Field(default=10.0, ge=0, le=45, description="degrees")
+    scale: float = Field(default=0.1, ge=0, le=0.5, description="relative change of each axis")
+    shear: float = Field(default=8.0, ge=0, le=45, description="degrees")
+    shift: float = Field(default=0.06, ge=0, le=0.5, description="share of the frame")
 
 
 class Network(Family):
@@ -33,7 +33,6 @@ class Network(Family):
     warm_up: float = Field(default=0.2, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0, le=1)
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    clip_norm: float = Field(default=0.0, ge=0)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     augmentation: Augmentation | None = Augmentation()
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
@@ -58,8 +57,8 @@ class Cnn(Network):
 
     name: ClassVar[str] = "cnn"
 
-    stages: tuple[tuple[Width, ...], ...] = Field(default=((32,), (64, 64), (96,)), min_length=1)
-    strides: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2, 2)
+    stages: tuple[tuple[Width, ...], ...] = Field(default=((24,), (48, 48), (96, 96)), min_length=1)
+    strides: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (2, 1, 2)
     normalised: tuple[bool, ...] = (False, False, True)
 
     @model_validator(mode="after")

@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import numpy as np
-
 from digits.errors import DigitsError
 
 __all__ = ["LOCK", "seeded", "start"]
@@ -25,7 +23,7 @@ __all__ = ["LOCK", "seeded", "start"]
 log = logging.getLogger(__name__)
 
 LOCK = threading.RLock()
-"""Held by whoever uses Keras: its seed and its names are global to the process, so its users take turns."""
+"""Held by whoever uses Keras: what its seeds come from is global to the process, so its users take turns."""
 
 _START_UP_LINE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog\(\)"
@@ -71,24 +69,24 @@ def start(*, threads: int) -> tuple[Any, Any]:
 
 
 @contextmanager
-def seeded(keras: Any, *, seed: int) -> Iterator[None]:
-    """Seed everything that Keras draws from, and give Python and NumPy their own global states back afterwards.
+def seeded(*, seed: int) -> Iterator[None]:
+    """Seed what Keras draws the seeds of its layers from: Python's generator, which is given back as it was.
+
+    Not ``keras.utils.set_random_seed``: it also seeds TensorFlow, which nothing here draws from, and TensorFlow then
+    forgets its compiled functions, at up to a second for each of the next calls.
 
     Parameters
     ----------
-    keras
-        The module, from `start`.
     seed
-        From 0 to 2**32 - 1.
+        Any integer.
     """
     with LOCK:
-        python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global state is meant
+        state = random.getstate()
+        random.seed(seed)
         try:
-            keras.utils.set_random_seed(seed)
             yield
         finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002 - the global state is meant
+            random.setstate(state)
 
 
 def _import(*, threads: int) -> tuple[Any, Any]:

@@ -48,8 +48,6 @@ class Recipe:
         Share of the target that is spread over all classes.
     weight_decay
         Of AdamW, on weights but not on biases and normalisation.
-    clip_norm
-        Largest norm of a step's gradient, 0 for none.
     """
 
     network: str
@@ -61,7 +59,6 @@ class Recipe:
     augmented: bool
     label_smoothing: float
     weight_decay: float
-    clip_norm: float
 
 
 @lru_cache(maxsize=_KEPT_TRAINERS)
@@ -95,9 +92,7 @@ class Trainer:
         self.recipe = recipe
         self._tf = tf
         self.network = build_network(keras, recipe=recipe, dtype=recipe.dtype)
-        self._optimizer = keras.optimizers.AdamW(
-            learning_rate=0.0, weight_decay=recipe.weight_decay, global_clipnorm=recipe.clip_norm or None
-        )
+        self._optimizer = keras.optimizers.AdamW(learning_rate=0.0, weight_decay=recipe.weight_decay)
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
         self._optimizer.build(self.network.trainable_variables)
         side = math.isqrt(math.prod(recipe.shape))
