@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from digits.errors import MissingError
@@ -173,7 +174,22 @@ def _canonical_model(archive: ZipFile) -> dict[str, bytes]:
         if "__id__" in node:
             shared = node["__loader__"] not in _IMMUTABLE
             node["__id__"] = numbers.setdefault(node["__id__"], fresh) if shared else fresh
-    return {_SCHEMA: _compact(schema)} | {new: archive.read(old) for old, new in names.items()}
+    return {_SCHEMA: _compact(schema)} | {new: _without_padding(archive.read(old)) for old, new in names.items()}
+
+
+def _without_padding(content: bytes) -> bytes:
+    """Return a ``.npy`` file with zeros between the fields of its records: there lies what was in memory before."""
+    if not content.startswith(np.lib.format.MAGIC_PREFIX):
+        return content
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None:
+        return content
+    clean = np.zeros_like(array)
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    target = io.BytesIO()
+    np.save(target, clean, allow_pickle=False)
+    return target.getvalue()
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ Where a default stands, it is what validation on MNIST chose; ``params.yaml`` sa
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from sklearn.base import BaseEstimator
@@ -102,6 +102,7 @@ class DecisionTree(_FeatureFamily):
 
     name: ClassVar[str] = "decision_tree"
 
+    components: int | None = Field(default=20, ge=1, le=10_000)
     max_depth: int | None = Field(default=None, ge=1)
     min_samples_leaf: int = Field(default=5, ge=1)
 
@@ -126,7 +127,7 @@ class _Forest(_FeatureFamily):
     """
 
     trees: int = Field(default=100, ge=1, le=2_000)
-    max_features: Literal["sqrt", "log2"] | int = "log2"
+    max_features: Literal["sqrt", "log2"] | Annotated[int, Field(ge=1)] = "log2"
     min_samples_leaf: int = Field(default=1, ge=1)
 
 
@@ -154,6 +155,8 @@ class ExtraTrees(_Forest):
 
     name: ClassVar[str] = "extra_trees"
 
+    max_features: Literal["sqrt", "log2"] | Annotated[int, Field(ge=1)] = 12
+
     def classifier(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted classifier at the end of the pipeline."""
         return ExtraTreesClassifier(
@@ -172,10 +175,10 @@ class GradientBoosting(_FeatureFamily):
 
     components: int | None = Field(default=60, ge=1, le=10_000)
     rounds: int = Field(default=100, ge=1)
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
+    learning_rate: float = Field(default=0.2, gt=0, le=1)
     max_leaf_nodes: int = Field(default=31, ge=2)
     min_samples_leaf: int = Field(default=20, ge=1)
-    l2_regularization: float = Field(default=1.0, ge=0)
+    l2_regularization: float = Field(default=5.0, ge=0)
     max_bins: int = Field(default=63, ge=2, le=255)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
@@ -228,7 +231,7 @@ class Mlp(_FeatureFamily):
     name: ClassVar[str] = "mlp"
 
     components: int | None = Field(default=100, ge=1, le=10_000)
-    hidden: tuple[int, ...] = (256,)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (512,)
     alpha: float = Field(default=1e-4, ge=0)
     learning_rate: float = Field(default=1e-3, gt=0)
     batch_size: int = Field(default=256, ge=1)
