@@ -98,14 +98,19 @@ def tracking(project: Project, dataset: str, *, settings: Settings) -> Tracking:
 def families(project: Project, dataset: str, *, seconds: Mapping[str, float]) -> tuple[list[str], list[str]]:
     """Return the names of the families and of the ensembles in the order in which to start them.
 
+    The longest goes first, so that none is left running alone at the end. One that was never fitted counts as longer
+    than any other, and among those the later in `digits.models.families.FAMILIES`, which lists the cheapest first.
+
     Parameters
     ----------
+    project, dataset
+        Whose families.
     seconds
-        Family → how long its last fit took: the longest goes first, so that none is left running alone at the end;
-        an unknown one counts as long.
+        Family → how long its last fit took.
     """
     params = project.params(dataset).fit.families
-    ordered = sorted(params, key=lambda name: -seconds.get(name, float("inf")))
+    place = {name: number for number, name in enumerate(params)}
+    ordered = sorted(params, key=lambda name: (seconds.get(name, float("inf")), place[name]), reverse=True)
     return [name for name in ordered if not params[name].members], [name for name in ordered if params[name].members]
 
 

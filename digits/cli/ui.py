@@ -34,11 +34,19 @@ def ui(*, port: int = 5000) -> NoReturn:
     with socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise ServerError(f"port {port} is taken; name a free one with `digits ui --port`")
-    # One process instead of ten: the UI of one person needs neither four workers nor a job queue.
-    prepare_environment({"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    # One process instead of ten: the UI of one person needs neither four workers nor a job queue. MLflow's server uses
+    # a module that Starlette will drop, and says so at each start; only MLflow can mend that.
+    prepare_environment(
+        {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_LOGGING_LEVEL": "WARNING",
+            "PYTHONWARNINGS": "ignore:starlette.middleware.wsgi is deprecated",
+        }
+    )
     (project.root / "mlflow").mkdir(exist_ok=True)
     sys.stderr.write(f"MLflow UI: http://127.0.0.1:{port} (Ctrl-C ends it)\n")
     command = ["mlflow", "server", "--backend-store-uri", project.tracking_uri]
+    command += ["--registry-store-uri", project.tracking_uri, "--uvicorn-opts", "--log-level warning"]
     command += ["--default-artifact-root", project.tracking_artifacts.as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     sys.stderr.flush()

@@ -35,6 +35,9 @@ KIND_PIPELINE, KIND_CANDIDATE = "pipeline", "candidate"
 CANDIDATE_FOLDER, PLOTS_FOLDER = "candidate", "plots"
 METRIC_FIT_SECONDS = "fit_seconds"
 
+#: The UI then opens on runs and metrics, not on traces of language models.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
 #: MLflow refuses a dataset's digest of more than 36 characters.
 _DIGEST_CHARACTERS = 32
 
@@ -70,7 +73,9 @@ class Tracking:
         try:
             experiment = self.client.get_experiment_by_name(self.dataset)
             if experiment is None:
-                return str(self.client.create_experiment(self.dataset, artifact_location=location))
+                return str(
+                    self.client.create_experiment(self.dataset, artifact_location=location, tags=_EXPERIMENT_TAGS)
+                )
         except MlflowException as error:
             raise ServerError(
                 f"the MLflow server at {self.uri} does not answer ({_first_line(error)}); "
@@ -178,7 +183,8 @@ class Tracking:
         return seconds
 
     def _create_run(self, name: str, *, tags: Mapping[str, str]) -> Run:
-        return self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+        source = {"mlflow.source.name": "digits"}
+        return self.client.create_run(self.experiment_id, run_name=name, tags={**source, **tags})
 
     def _search(self, condition: str) -> list[Run]:
         return list(

@@ -205,23 +205,25 @@ class Registry:
 
 
 def _log_model(row: Row, *, snapshot: Snapshot) -> tuple[str, str]:
-    """Log the candidate's model with signature, input example and metrics; return its address and id."""
+    """Log the candidate's model, to which MLflow adds its run's metrics; return its address and id."""
     import mlflow
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     shape = (-1, snapshot.height, snapshot.width)
     outputs = [ColSpec("long", "digit"), *(ColSpec("double", f"probability_{label}") for label in row.test.classes)]
-    with mlflow.start_run(run_id=row.candidate.run_id):
-        info = mlflow.pyfunc.log_model(
-            name=MODEL_NAME,
-            python_model=str(SERVED),
-            artifacts={ARTIFACT: str(row.candidate.model)},
-            signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
-            input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
-            pip_requirements=["digits"],
-        )
-        mlflow.log_metrics({f"test_{name}": value for name, value in row.test.flat().items()}, model_id=info.model_id)
+    # Not `mlflow.pyfunc.log_model`: it would open the candidate's finished run again.
+    info = Model.log(
+        artifact_path=None,
+        name=MODEL_NAME,
+        flavor=mlflow.pyfunc,
+        run_id=row.candidate.run_id,
+        python_model=str(SERVED),
+        artifacts={ARTIFACT: str(row.candidate.model)},
+        signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
+        input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
+        pip_requirements=["digits"],
+    )
     return info.model_uri, info.model_id
 
 
