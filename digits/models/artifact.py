@@ -184,7 +184,7 @@ def _without_padding(content: bytes) -> bytes:
     array = np.load(io.BytesIO(content), allow_pickle=False)
     if array.dtype.names is None:
         return content
-    clean = np.zeros_like(array)
+    clean = np.frombuffer(bytearray(array.nbytes), array.dtype).reshape(array.shape)
     for name in array.dtype.names:
         clean[name] = array[name]
     target = io.BytesIO()
