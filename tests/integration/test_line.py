@@ -31,15 +31,6 @@ COLUMNS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def ran(make_checkout: Any) -> Any:
-    """Return a checkout after its first run, with what the run printed."""
-    checkout = make_checkout()
-    checkout.first = checkout.digits("run", "digits", "--json")
-    assert checkout.first.returncode == 0, checkout.first.stderr
-    return checkout
-
-
 @pytest.fixture(autouse=True)
 def _tracked(ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Point plain MLflow calls at the store of the checkout that ran."""

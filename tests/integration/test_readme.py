@@ -43,7 +43,9 @@ def test_links_lead_somewhere(root: Path, page: str) -> None:
 def test_make_targets_are_listed(root: Path) -> None:
     """`make help` lists every target that the README and CONTRIBUTING name."""
     listed = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True).stdout
-    named = re.findall(r"make ([a-z]+)", _readme(root) + (root / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    named = re.findall(
+        r"(?m)(?:`|^    )make ([a-z]+)", _readme(root) + (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    )
     assert set(named) <= set(re.findall(r"make ([a-z-]+)", listed))
     assert {"setup", "run", "test", "check", "format", "mnist", "ui", "help"} <= set(
         re.findall(r"make ([a-z-]+)", listed)

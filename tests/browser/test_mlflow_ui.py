@@ -1,0 +1,82 @@
+"""What people see in the MLflow UI after a run, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from socket import socket
+from typing import Any
+
+import httpx
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def ui(ran: Any) -> Iterator[str]:
+    """Start `digits ui` on a free port and return its address."""
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**ran.environment, "MLFLOW_TRACKING_URI": ""}
+    server = subprocess.Popen(
+        ran.command("ui", "--port", str(port)), cwd=ran.root, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"{address}/health").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert server.poll() is None
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.send_signal(signal.SIGINT)
+        stderr = server.communicate(timeout=30)[1]
+    assert stderr.startswith(f"MLflow UI: {address}")
+    assert "Warning" not in stderr
+
+
+@pytest.fixture
+def page(ui: str) -> Iterator[Any]:
+    """Open a page in headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def test_a_family_shows_its_metrics_dataset_and_model(ran: Any, ui: str, page: Any) -> None:
+    """The run of the best family names its parent, the dataset and the registered version, and lists its plots."""
+    best = json.loads(ran.first.stdout)[0]
+    page.goto(f"{ui}/#/experiments/1/runs/{best['run_id']}")
+    page.get_by_text("Parent run", exact=True).wait_for()
+    page.get_by_text("Finished").first.wait_for()
+    page.get_by_role("link", name="digits-classifier").first.wait_for()
+    page.get_by_text("test_accuracy", exact=True).first.wait_for()
+    assert "fingerprint" in page.inner_text("body")
+    page.goto(f"{ui}/#/experiments/1/runs/{best['run_id']}/artifacts/plots/confusion_matrix.png")
+    page.get_by_text("misclassified.png").first.wait_for()
+
+
+def test_a_version_shows_its_card_and_alias(ui: str, page: Any) -> None:
+    """The registered version shows what it is, the gate's table, and @production."""
+    page.goto(f"{ui}/#/models/digits-classifier/versions/1")
+    page.get_by_text("production").first.wait_for()
+    page.get_by_text("recall of the worst class").wait_for()
+    assert "Chosen by validation accuracy" in page.inner_text("body")
