@@ -33,14 +33,11 @@ class Voting(_EnsembleFamily):
 
     name: ClassVar[str] = "voting"
 
-    weights: Literal["equal", "learned"] = "equal"
-    prior: float = Field(default=1.0, gt=0)
+    weights: Literal["equal", "learned"] = "learned"
 
     def build(self, *, seed: int) -> BaseEstimator:
         """Return the ensemble without its members; see `Family.build`."""
-        return VotingEnsemble(
-            self.members, weights=self.weights, prior=self.prior, n_folds=self.folds, random_state=seed
-        )
+        return VotingEnsemble(self.members, weights=self.weights, n_folds=self.folds, random_state=seed)
 
 
 class Stacking(_EnsembleFamily):
@@ -48,8 +45,8 @@ class Stacking(_EnsembleFamily):
 
     name: ClassVar[str] = "stacking"
 
-    C: float = Field(default=0.01, gt=0)
-    floor: float = Field(default=1e-3, gt=0, lt=0.5)
+    C: float = Field(default=0.1, gt=0)
+    floor: float = Field(default=0.01, gt=0, lt=0.5)
 
     def build(self, *, seed: int) -> BaseEstimator:
         """Return the ensemble without its members; see `Family.build`."""

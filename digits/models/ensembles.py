@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +22,9 @@ from sklearn.model_selection import StratifiedKFold
 __all__ = ["Ensemble", "StackingEnsemble", "VotingEnsemble"]
 
 Proba = NDArray[np.float64]
+
+# How much more than a row of the data the demand weighs that weights have sum 1.
+_HEAVY = 1e3
 
 
 class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -163,8 +167,9 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 class VotingEnsemble(Ensemble):
     """Weighted mean of the members' probabilities.
 
-    Learned weights are those of the mixture under which the labels are most likely, found by expectation
-    maximisation (Dempster, Laird and Rubin, 1977), which never leaves the simplex and has no other maximum.
+    Learned weights are the ones, none negative and of sum 1, that bring the mean closest to the truth in squares (the
+    Brier score; Breiman, "Stacked regressions", 1996). The likelihood would punish a member for being less certain
+    than it could be, as one that was trained on smoothed labels is, rather than for being wrong.
 
     Parameters
     ----------
@@ -172,10 +177,6 @@ class VotingEnsemble(Ensemble):
         As in `Ensemble`.
     weights
         ``"equal"``, or ``"learned"`` from the validation rows.
-    prior
-        How many rows each member is credited with beforehand: draws learned weights towards equal ones.
-    max_iter
-        Number of steps of expectation maximisation.
 
     Attributes
     ----------
@@ -189,16 +190,12 @@ class VotingEnsemble(Ensemble):
         self,
         members: Sequence[str] = (),
         *,
-        weights: Literal["equal", "learned"] = "equal",
-        prior: float = 1.0,
-        max_iter: int = 200,
+        weights: Literal["equal", "learned"] = "learned",
         n_folds: int = 5,
         random_state: int | RandomState | None = None,
     ) -> None:
         super().__init__(members, n_folds=n_folds, random_state=random_state)
         self.weights = weights
-        self.prior = prior
-        self.max_iter = max_iter
 
     def combine(self, member_proba: ArrayLike) -> Proba:
         """Return the weighted mean; see `Ensemble.combine`."""
@@ -206,13 +203,16 @@ class VotingEnsemble(Ensemble):
         return cast("Proba", mean / mean.sum(axis=1, keepdims=True))
 
     def _learn(self, member_proba: Proba, codes: NDArray[np.int64]) -> None:
-        weights = np.full(len(member_proba), 1 / len(member_proba))
-        of_truth = member_proba[:, np.arange(len(codes)), codes] + np.finfo(np.float64).tiny
-        for _ in range(self.max_iter if self.weights == "learned" else 0):
-            shares = weights[:, np.newaxis] * of_truth
-            credit = (shares / shares.sum(axis=0)).sum(axis=1) + self.prior
-            weights = credit / credit.sum()
-        self.weights_ = weights
+        n_members, n_samples, n_classes = member_proba.shape
+        if self.weights == "equal":
+            self.weights_ = np.full(n_members, 1 / n_members)
+            return
+        # One heavy row more asks for a sum of 1 (Lawson and Hanson, "Solving least squares problems", 1974).
+        heavy = _HEAVY * np.sqrt(n_samples)
+        answers = np.vstack([member_proba.reshape(n_members, -1).T, np.full(n_members, heavy)])
+        truth = np.append(np.eye(n_classes)[codes], heavy)
+        weights, _ = nnls(answers, truth)
+        self.weights_ = weights / weights.sum()
 
 
 class StackingEnsemble(Ensemble):
@@ -241,8 +241,8 @@ class StackingEnsemble(Ensemble):
         self,
         members: Sequence[str] = (),
         *,
-        C: float = 0.01,
-        floor: float = 1e-3,
+        C: float = 0.1,
+        floor: float = 0.01,
         max_iter: int = 1000,
         n_folds: int = 5,
         random_state: int | RandomState | None = None,
