@@ -33,7 +33,7 @@ class Voting(_EnsembleFamily):
 
     name: ClassVar[str] = "voting"
 
-    weights: Literal["equal", "learned"] = "learned"
+    weights: Literal["equal", "learned"] = "equal"
 
     def build(self, *, seed: int) -> BaseEstimator:
         """Return the ensemble without its members; see `Family.build`."""

@@ -190,7 +190,7 @@ class VotingEnsemble(Ensemble):
         self,
         members: Sequence[str] = (),
         *,
-        weights: Literal["equal", "learned"] = "learned",
+        weights: Literal["equal", "learned"] = "equal",
         n_folds: int = 5,
         random_state: int | RandomState | None = None,
     ) -> None:

@@ -58,7 +58,7 @@ def test_equal_votes_are_the_mean() -> None:
 def test_learned_weights_come_closest_to_the_truth(seed: int) -> None:
     """No other weights on a grid bring the mean closer to the labels; they are not negative and of sum 1."""
     proba, labels = answers(seed, skills=(1.5, 1.0, 0.2))
-    weights = VotingEnsemble(("good", "fair", "poor")).fit_members_proba(proba, labels).weights_
+    weights = VotingEnsemble(("good", "fair", "poor"), weights="learned").fit_members_proba(proba, labels).weights_
 
     def brier(weights: Any) -> float:
         return float(np.mean((np.tensordot(weights, proba, axes=1) - np.eye(N_CLASSES)[labels]) ** 2))
@@ -73,7 +73,7 @@ def test_modest_member_is_heard() -> None:
     """A member that is right but never sure keeps its weight beside one that is sure and more often wrong."""
     proba, labels = answers(1, skills=(6.0, 2.0))
     proba[0] = 0.4 * proba[0] + 0.6 / N_CLASSES
-    voting = VotingEnsemble(("modest", "sure")).fit_members_proba(proba, labels)
+    voting = VotingEnsemble(("modest", "sure"), weights="learned").fit_members_proba(proba, labels)
 
     assert voting.weights_[0] > 0.3
 
