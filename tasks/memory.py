@@ -33,7 +33,9 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
     bool
         Whether `step` was called.
     """
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    # DVC's progress bars follow the levels of its loggers; what goes wrong is raised.
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with Repo(str(root)) as repo:
             if not repo.status(targets=[stage]):

@@ -25,7 +25,12 @@ class DigitClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflo
 
         self.estimator = artifact.load(Path(context.artifacts[ARTIFACT]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self,
+        context: Any,
+        model_input: np.ndarray,  # MLflow warns of any other hint, and of none
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
         """Read images.
 
         Parameters

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +23,7 @@ import psutil
 import pytest
 from PIL import Image
 
+SMALL = ("logistic_regression", "decision_tree", "k_nearest_neighbors", "voting")
 COLUMNS = [
     "family",
     "validation_accuracy",
@@ -141,6 +148,44 @@ def test_a_second_run_reuses_everything(ran: Any) -> None:
     assert len(_client(ran).search_model_versions("name = 'digits-classifier'")) == 1
     shown = ran.digits("leaderboard", "digits", "--json")
     assert json.loads(shown.stdout) == second
+
+
+def test_a_terminal_shows_the_steps_and_no_other_progress(ran: Any) -> None:
+    """On a terminal each step and family has its line, in colour; no tool draws bars or says anything beside it."""
+    shutil.rmtree(ran.root / "data/splits")
+    shutil.rmtree(ran.root / "data/candidates/digits/voting")
+    screen = _on_a_terminal(ran, "run", "digits")
+    lines = [line for line in screen if line.strip()]
+    for step in ("ingest   digits", "validate digits", "split    digits", "fit      voting", "evaluate digits"):
+        assert any(step in line for line in lines), step
+    shown = ("ingest", "validate", "split", "fit ", "evaluate", "register", "family", "digits-classifier")
+    shown += ("Plots", "Data Docs", "Experiments", "Read a picture", *SMALL)
+    assert [line for line in lines if not any(word in line for word in shown)] == []
+
+
+def _on_a_terminal(checkout: Any, *arguments: str) -> list[str]:
+    """Run a command of `digits` on a terminal of 120 columns and return the lines of its screen at the end."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    process = subprocess.Popen(
+        checkout.command(*arguments),
+        cwd=checkout.root,
+        env={**checkout.environment, "TERM": "xterm-256color"},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+    )
+    os.close(follower)
+    written = b""
+    while True:
+        try:
+            written += os.read(leader, 65536)
+        except OSError:  # Linux says so when the last writer has closed the terminal
+            break
+    os.close(leader)
+    assert process.wait() == 0, written.decode()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    return [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
 
 
 def test_dvc_agrees_that_nothing_changed(ran: Any) -> None:
