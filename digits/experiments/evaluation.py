@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
@@ -194,10 +195,13 @@ def assess(
     snapshot, rows = split.snapshot, split.test()
     images, labels = snapshot.images()[rows], np.asarray(snapshot.labels())
     estimator = artifact.load(candidate.model)
-    if isinstance(estimator, Ensemble) and member_proba:
-        proba = estimator.combine(np.stack([np.load(folder / PROBA, allow_pickle=False) for folder in member_proba]))
-    else:
-        proba = _aligned(estimator.predict_proba(images), estimator.classes_, classes=np.unique(labels))
+    with threadpool_limits(limits=int(candidate.fingerprint.params["threads"])):
+        if isinstance(estimator, Ensemble) and member_proba:
+            proba = estimator.combine(
+                np.stack([np.load(folder / PROBA, allow_pickle=False) for folder in member_proba])
+            )
+        else:
+            proba = _aligned(estimator.predict_proba(images), estimator.classes_, classes=np.unique(labels))
     metrics = score(labels[rows], proba, classes=np.unique(labels).tolist(), confidence=params.confidence)
     with replaced_folder(path) as work:
         np.save(work / PROBA, proba, allow_pickle=False)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
@@ -65,9 +66,13 @@ def fit(
         The estimator gives probabilities that are none, or the fit itself raises.
     """
     try:
-        if fingerprint.members:
-            return _fit_ensemble(split, family=family, seed=seed, fingerprint=fingerprint, path=path, members=members)
-        return _fit_family(split, family=family, seed=seed, fingerprint=fingerprint, path=path)
+        # Not as many threads as happen to be free: sums in another order would be other bits.
+        with threadpool_limits(limits=family.threads):
+            if fingerprint.members:
+                return _fit_ensemble(
+                    split, family=family, seed=seed, fingerprint=fingerprint, path=path, members=members
+                )
+            return _fit_family(split, family=family, seed=seed, fingerprint=fingerprint, path=path)
     except (FitFailed, MissingError):
         raise
     except Exception as error:
