@@ -18,6 +18,12 @@ from digits.settings import prepare_environment
 
 __all__ = ["prefect_server", "quiet_console", "wait_until_healthy"]
 
+#: A server that lives as long as one run has nothing to schedule and nobody to notify.
+_NO_SERVICES = {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
+    for name in ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS", "FOREMAN", "TRIGGERS")
+}
+
 START_SECONDS, STOP_SECONDS, POLL_SECONDS = 180.0, 10.0, 0.1
 
 
@@ -47,7 +53,7 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[str]:
     state.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
-    prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url})
+    prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url, **_NO_SERVICES})
     with (state / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],

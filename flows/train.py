@@ -14,7 +14,7 @@ from digits.data.split import Split
 from digits.errors import DigitsError
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
-from digits.experiments.workers import WorkerPool, Workers
+from digits.experiments.workers import Workers, worker_pool
 from digits.project import Project
 from digits.registry.versions import ModelVersion
 from digits.settings import Settings
@@ -47,7 +47,7 @@ class _Fits(NamedTuple):
 def train(dataset: str) -> Trained:
     """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date."""
     project, settings = Project.find(), Settings.load()
-    with WorkerPool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
+    with worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
         snapshot = ingest(dataset)
         rows = split(snapshot, validate(snapshot))
         memory = steps.tracking(project, dataset, settings=settings)

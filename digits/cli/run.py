@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from digits.cli.candidates import show
 from digits.cli.display import events_shown, leaderboard_table, result_console
+from digits.experiments import fitting
+from digits.experiments.workers import WorkerPool, worker_pool
 from digits.project import Project
 from digits.settings import Settings
 
@@ -54,12 +56,26 @@ def run(dataset: str, *, json: bool = False) -> None:
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
     from flows.server import prefect_server, quiet_console, wait_until_healthy
 
-    with prefect_server(settings.prefect_api_url, state=project.state / "prefect") as url:
+    with (
+        prefect_server(settings.prefect_api_url, state=project.state / "prefect") as url,
+        worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
+    ):
+        _prepare(workers, project=project, dataset=dataset)
         from flows.train import train
 
         quiet_console()
         wait_until_healthy(url)
         return train(dataset)
+
+
+def _prepare(workers: WorkerPool, *, project: Project, dataset: str) -> None:
+    """Use the time until the server answers: import what the first run of a dataset is going to need."""
+    families = project.params(dataset).fit.families
+    missing = [name for name in families if not (project.candidates(dataset) / name).exists()]
+    if missing:
+        workers.prepare(fitting.import_libraries, families=[families[name] for name in missing])
+        import great_expectations  # noqa: F401
+    import mlflow  # noqa: F401
 
 
 def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:

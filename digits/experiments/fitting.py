@@ -26,7 +26,7 @@ from digits.files import replaced_folder
 from digits.models import artifact
 from digits.models.family import Family
 
-__all__ = ["fit"]
+__all__ = ["fit", "import_libraries"]
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,12 @@ def fit(
         raise
     except Exception as error:
         raise FitFailed(f"{family.name}: {type(error).__name__}: {error}") from error
+
+
+def import_libraries(*, families: Sequence[Family]) -> None:
+    """Import what fits of these families will ask for; importing this module has done most of it."""
+    for family in families:
+        family.import_libraries()
 
 
 def _fit_family(split: Split, *, family: Family, seed: int, fingerprint: Fingerprint, path: Path) -> Candidate:

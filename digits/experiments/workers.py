@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -19,7 +20,7 @@ from pebble import ProcessExpired, ProcessPool
 from digits.errors import FitFailed
 from digits.settings import ONE_THREAD, prepare_environment
 
-__all__ = ["InProcess", "WorkerDied", "WorkerPool", "Workers"]
+__all__ = ["InProcess", "WorkerDied", "WorkerPool", "Workers", "worker_pool"]
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,11 @@ class WorkerPool:
             self._pool.stop()
         self._pool.join()
 
+    def prepare(self, function: Callable[..., object], **arguments: Any) -> None:
+        """Call `function` once per worker without waiting, such as for imports that the first fit would pay for."""
+        for _ in range(self.count):
+            self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+
     def run(self, function: Callable[..., T], **arguments: Any) -> T:
         """Call `function` in a worker and wait for its result.
 
@@ -111,6 +117,31 @@ class WorkerPool:
         except ProcessExpired as error:
             raise WorkerDied(f"its worker process died (exit code {error.exitcode}); out of memory?") from error
         return result
+
+
+_pools: list[WorkerPool] = []
+
+
+@contextmanager
+def worker_pool(count: int, *, timeout_s: float) -> Iterator[WorkerPool]:
+    """Yield the pool of this process; the outermost caller makes it, and ends it.
+
+    A caller may so start the workers before the one that uses them.
+
+    Parameters
+    ----------
+    count, timeout_s
+        As in `WorkerPool`, for the outermost caller.
+    """
+    if _pools:
+        yield _pools[0]
+        return
+    with WorkerPool(count, timeout_s=timeout_s) as pool:
+        _pools.append(pool)
+        try:
+            yield pool
+        finally:
+            _pools.clear()
 
 
 def _start_worker() -> None:

@@ -39,6 +39,9 @@ class Family(Section):
         """The families that an ensemble is made of; none for a family that learns from images itself."""
         return ()
 
+    def import_libraries(self) -> None:
+        """Import what fits need beyond this module's own imports; a family with heavy ones of its own overrides it."""
+
     @abstractmethod
     def build(self, *, seed: int) -> BaseEstimator:
         """Return an unfitted scikit-learn classifier.

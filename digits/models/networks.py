@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from digits.models import tensorflow_runtime
 from digits.models.family import Family
 from digits.models.keras_classifier import KerasClassifier
 from digits.params import Section
@@ -36,6 +37,10 @@ class Network(Family):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     augmentation: Augmentation | None = Augmentation()
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+
+    def import_libraries(self) -> None:
+        """Import TensorFlow; see `Family.import_libraries`."""
+        tensorflow_runtime.start(threads=self.threads)
 
     def build(self, *, seed: int) -> KerasClassifier:
         """Return an unfitted `KerasClassifier`; see `Family.build`."""
