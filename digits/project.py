@@ -14,7 +14,7 @@ from digits.data.bounds import ValidateParams
 from digits.data.sources import IngestParams
 from digits.data.split import SplitParams
 from digits.errors import ParamsError
-from digits.experiments.evaluation import EvaluateParams
+from digits.experiments.assessment import EvaluateParams
 from digits.models.families import FAMILIES
 from digits.models.family import Family
 from digits.params import Section

@@ -6,9 +6,8 @@ Prefect's tasks, DVC's stages and the command line all call these functions: the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple
 
 from digits.data.contract import validate as validate_snapshot
@@ -17,16 +16,17 @@ from digits.data.snapshot import Snapshot
 from digits.data.sources import ingest as ingest_source
 from digits.data.split import Split
 from digits.data.split import split as split_snapshot
-from digits.errors import MissingError
+from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
+from digits.experiments.assessment import assess, is_assessed
 from digits.experiments.candidate import Candidate
-from digits.experiments.evaluation import Evaluation, assess, is_assessed
+from digits.experiments.evaluation import Evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
-from digits.experiments.fingerprint import fingerprint
+from digits.experiments.fingerprint import Fingerprint, fingerprint
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import InProcess, Workers
-from digits.project import Project
+from digits.project import FitParams, Project
 from digits.registry.gate import check
 from digits.registry.versions import ModelVersion, Registry
 from digits.settings import Settings
@@ -136,41 +136,59 @@ def fit(
     parent
         The pipeline run that this fit is part of.
     """
-    params = project.params(dataset).fit
-    rows = load_split(project, dataset)
-    members = [_candidate(project, dataset, name) for name in params.families[family].members]
-    print_ = fingerprint(
-        params.families[family],
-        data=rows.digest,
-        seed=params.seed,
-        members={member.family: member.fingerprint.digest for member in members},
-    )
-    path = project.candidates(dataset) / family
+    params, rows, path = project.params(dataset).fit, load_split(project, dataset), project.candidates(dataset) / family
+    if family not in params.families:
+        raise ParamsError(f"no family {family!r} in {dataset}'s params; it has {', '.join(params.families)}")
+    print_ = _fingerprint(params, family, data=rows.digest)
     known = memory.recall(print_.digest, path=path)
     if known is not None:
         report("fit", subject=family, state="reused", detail=_validated(known))
         return Fitted(known, reused=True)
     report("fit", subject=family, state="running")
-    run_id = memory.start_candidate_run(
-        parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
-    )
     try:
-        candidate = (workers or InProcess()).run(
-            fitting.fit,
-            split=rows,
-            family=params.families[family],
-            seed=params.seed,
-            fingerprint=print_,
-            path=path,
-            members=members,
+        members = [
+            remembered(project, dataset, name, memory=memory, data=rows.digest)
+            for name in params.families[family].members
+        ]
+        run_id = memory.start_candidate_run(
+            parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
         )
-        candidate = memory.finish_candidate_run(candidate, run_id=run_id)
+        with memory.finishing(run_id):
+            candidate = (workers or InProcess()).run(
+                fitting.fit,
+                split=rows,
+                family=params.families[family],
+                seed=params.seed,
+                fingerprint=print_,
+                path=path,
+                members=members,
+            )
+            candidate = memory.log_candidate(candidate, run_id=run_id)
     except BaseException as error:
-        memory.finish(run_id, ok=False)
         report("fit", subject=family, state="failed", detail=str(error))
         raise
     report("fit", subject=family, state="done", detail=_validated(candidate))
     return Fitted(candidate, reused=False)
+
+
+def remembered(project: Project, dataset: str, family: str, *, memory: Tracking, data: str) -> Candidate:
+    """Return the candidate that today's params give.
+
+    Raises
+    ------
+    MissingError
+        It was not fitted yet; one of other params, or of other data, is none.
+    """
+    print_ = _fingerprint(project.params(dataset).fit, family, data=data)
+    known = memory.recall(print_.digest, path=project.candidates(dataset) / family)
+    if known is None:
+        raise MissingError(f"{family} is not fitted with today's params and data; run `digits fit {dataset} {family}`")
+    return known
+
+
+def _fingerprint(params: FitParams, family: str, *, data: str) -> Fingerprint:
+    members = {name: _fingerprint(params, name, data=data).digest for name in params.families[family].members}
+    return fingerprint(params.families[family], data=data, seed=params.seed, members=members)
 
 
 def evaluate(
@@ -201,34 +219,34 @@ def evaluate(
         The pipeline run to sum up.
     """
     params, rows, folder = project.params(dataset).evaluate, load_split(project, dataset), project.evaluation(dataset)
+    reasons = dict(failed or {})
     if fitted is None:
-        names = project.params(dataset).fit.families
-        fitted = [Fitted(_candidate(project, dataset, name), reused=True) for name in names]
+        fitted = _all_remembered(project, dataset, memory=memory, data=rows.digest, reasons=reasons)
     report("evaluate", subject=dataset, state="running")
-    due = [
-        item.candidate
-        for item in fitted
-        if not is_assessed(item.candidate, params=params, path=folder / item.candidate.family)
-    ]
     crew = workers or InProcess()
 
     def assessed(candidate: Candidate) -> None:
+        path = folder / candidate.family
+        if is_assessed(candidate, params=params, path=path):
+            return
+        if lost := [name for name in candidate.fingerprint.members if name in reasons]:
+            raise FitFailed(f"its member {', '.join(lost)} could not be scored")
         members = [folder / name for name in candidate.fingerprint.members]
-        metrics = crew.run(
-            assess, candidate=candidate, split=rows, params=params, path=folder / candidate.family, member_proba=members
-        )
+        metrics = crew.run(assess, candidate=candidate, split=rows, params=params, path=path, member_proba=members)
         if candidate.run_id:
-            memory.log_evaluation(candidate.run_id, metrics=metrics, plots=folder / candidate.family)
+            memory.log_evaluation(candidate.run_id, metrics=metrics, plots=path)
 
     # Ensembles combine what their members predict, so the members come first.
     for wave in (False, True):
-        _each(assessed, [item for item in due if bool(item.fingerprint.members) == wave], count=crew.count)
+        due = [item.candidate for item in fitted if bool(item.candidate.fingerprint.members) == wave]
+        reasons |= _each(assessed, due, count=crew.count)
+    scored = [item for item in fitted if item.candidate.family not in reasons]
     evaluation = evaluate_candidates(
-        [item.candidate for item in fitted],
+        [item.candidate for item in scored],
         split=rows,
         path=folder,
-        reused=[item.candidate.family for item in fitted if item.reused],
-        failed=failed,
+        reused=[item.candidate.family for item in scored if item.reused],
+        failed=reasons,
     )
     if parent:
         _sum_up(evaluation, memory=memory, run_id=parent)
@@ -260,19 +278,35 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
     return version
 
 
-def _candidate(project: Project, dataset: str, family: str) -> Candidate:
-    return Candidate.load(project.candidates(dataset) / family)
+def _all_remembered(
+    project: Project, dataset: str, *, memory: Tracking, data: str, reasons: dict[str, str]
+) -> list[Fitted]:
+    """Return the candidates of today's params; say in `reasons` which families have none."""
+    found = []
+    for name in project.params(dataset).fit.families:
+        try:
+            found.append(Fitted(remembered(project, dataset, name, memory=memory, data=data), reused=True))
+        except MissingError as error:
+            reasons[name] = str(error)
+    return found
 
 
 def _validated(candidate: Candidate) -> str:
     return f"validation {candidate.validation.accuracy:.2%}, {candidate.fit_seconds:.1f} s"
 
 
-def _each(function: Callable[[Candidate], None], candidates: Iterable[Candidate], *, count: int) -> None:
-    """Call `function` for every candidate, `count` at a time; the first error is raised when all are done."""
+def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate], *, count: int) -> dict[str, str]:
+    """Call `function` for every candidate, `count` at a time; return family → why it failed, for those that did."""
+    reasons: dict[str, str] = {}
     with ThreadPoolExecutor(max_workers=count) as threads:
-        for future in [threads.submit(partial(function, candidate)) for candidate in candidates]:
-            future.result()
+        futures = {candidate.family: threads.submit(function, candidate) for candidate in candidates}
+        for family, future in futures.items():
+            try:
+                future.result()
+            except FitFailed as error:
+                reasons[family] = str(error)
+                report("evaluate", subject=family, state="failed", detail=str(error))
+    return reasons
 
 
 def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str) -> None:

@@ -54,16 +54,12 @@ def train(dataset: str) -> Trained:
         parent = memory.start_pipeline_run(
             snapshot=snapshot, split_digest=rows.digest, tags={**project.git_tags(), "prefect.flow_run_id": flow_run.id}
         )
-        try:
+        with memory.finishing(parent):
             fits = _fit_all(project, rows, memory=memory, workers=workers, parent=parent)
             evaluation = evaluate(
                 dataset, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent
             )
             version = register(dataset, evaluation, memory=memory)
-        except BaseException:
-            memory.finish(parent, ok=False)
-            raise
-        memory.finish(parent, ok=True)
     return Trained(evaluation=evaluation, version=version)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +117,18 @@ class Tracking:
         self._log_dataset(run_id, snapshot=snapshot)
         return run_id
 
-    def finish_candidate_run(self, candidate: Candidate, *, run_id: str) -> Candidate:
-        """Log what a fit gave and mark its run finished; only then can the fit be found again."""
+    @contextmanager
+    def finishing(self, run_id: str) -> Iterator[None]:
+        """Mark a run finished when the block ends, failed when it raises."""
+        try:
+            yield
+        except BaseException:
+            self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.client.set_terminated(run_id, "FINISHED")
+
+    def log_candidate(self, candidate: Candidate, *, run_id: str) -> Candidate:
+        """Log what a fit gave onto its run; the fit can be recalled once the run is finished."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -130,12 +141,7 @@ class Tracking:
         self._log_metrics(run_id, metrics)
         self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
         self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
-        self.finish(run_id, ok=True)
         return remembered
-
-    def finish(self, run_id: str, *, ok: bool) -> None:
-        """Mark a run finished or failed."""
-        self.client.set_terminated(run_id, "FINISHED" if ok else "FAILED")
 
     def log_evaluation(self, run_id: str, *, metrics: Metrics, plots: Path) -> None:
         """Log a candidate's test metrics and the folder of its plots onto its run."""

@@ -97,12 +97,17 @@ class Registry:
         tags
             Further tags: the git commit, …
         """
-        known = self._with_fingerprint(row.candidate.fingerprint.digest)
-        if known is not None:
-            return known
+        version = self._with_fingerprint(row.candidate.fingerprint.digest)
+        if version is None:
+            version = self._create(row, snapshot=snapshot, decision=decision, tags=tags)
+        production = self._alias(PRODUCTION)
+        if decision.passed and production is None:
+            return self._hold(version, PRODUCTION)
+        return version if version.aliases else self._hold(version, STAGING)
+
+    def _create(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
         source, model_id = _log_model(row, snapshot=snapshot)
         self._ensure_model()
-        stage = PRODUCTION if decision.passed and self._alias(PRODUCTION) is None else STAGING
         created = self._client.create_model_version(
             self.name,
             source=source,
@@ -115,13 +120,20 @@ class Registry:
                 TAG_DIGEST: row.candidate.digest,
                 TAG_SNAPSHOT: snapshot.digest,
                 TAG_GATE: "passed" if decision.passed else f"failed: {decision.reason}",
-                TAG_STAGE: stage.capitalize(),
                 **tags,
             },
         )
-        self._client.set_registered_model_alias(self.name, stage, created.version)
-        log.info("registered %s version %s @%s", self.name, created.version, stage)
-        return self._reference(self._client.get_model_version(self.name, created.version))
+        return self._reference(created)
+
+    def _hold(self, version: ModelVersion, alias: str) -> ModelVersion:
+        """Give `version` the alias, and repeat it in the tag for people who browse."""
+        number = str(version.version)
+        self._client.set_registered_model_alias(self.name, alias, number)
+        self._client.set_model_version_tag(self.name, number, TAG_STAGE, alias.capitalize())
+        if alias == PRODUCTION and STAGING in version.aliases:
+            self._client.delete_registered_model_alias(self.name, STAGING)
+        log.info("%s version %s is @%s", self.name, number, alias)
+        return self._reference(self._client.get_model_version(self.name, number))
 
     def serving(self) -> ModelVersion:
         """Return the version that holds ``@production``.

@@ -23,7 +23,12 @@ import psutil
 import pytest
 from PIL import Image
 
-SMALL = ("logistic_regression", "decision_tree", "k_nearest_neighbors", "voting")
+FAMILIES = {
+    "logistic_regression": {},
+    "decision_tree": {"components": 10},
+    "k_nearest_neighbors": {},
+    "voting": {"members": ["logistic_regression", "k_nearest_neighbors"]},
+}
 COLUMNS = [
     "family",
     "validation_accuracy",
@@ -159,7 +164,7 @@ def test_a_terminal_shows_the_steps_and_no_other_progress(ran: Any) -> None:
     for step in ("ingest   digits", "validate digits", "split    digits", "fit      voting", "evaluate digits"):
         assert any(step in line for line in lines), step
     shown = ("ingest", "validate", "split", "fit ", "evaluate", "register", "family", "digits-classifier")
-    shown += ("Plots", "Data Docs", "Experiments", "Read a picture", *SMALL)
+    shown += ("Plots", "Data Docs", "Experiments", "Read a picture", *FAMILIES)
     assert [line for line in lines if not any(word in line for word in shown)] == []
 
 
@@ -224,6 +229,25 @@ def test_a_lost_candidate_comes_back_from_mlflow(ran: Any) -> None:
     assert done.returncode == 0, done.stderr
     figures = [(row["family"], row["test_accuracy"]) for row in json.loads(done.stdout)]
     assert figures == [(row["family"], row["test_accuracy"]) for row in json.loads(ran.first.stdout)]
+
+
+def test_other_params_make_another_candidate(ran: Any) -> None:
+    """After a change of params the old candidate counts for nothing: not as a member, not on the leaderboard."""
+    before = (ran.root / "params.yaml").read_text(encoding="utf-8")
+    families = {**FAMILIES, "k_nearest_neighbors": {"neighbors": 3}}
+    try:
+        ran.params(fit={"families": families})
+        refused = ran.digits("fit", "digits", "voting")
+        assert refused.returncode == 1
+        assert "k_nearest_neighbors is not fitted with today's params" in refused.stderr
+        done = ran.digits("evaluate", "digits")
+        assert done.returncode == 0, done.stderr
+        assert "run `digits fit digits k_nearest_neighbors`" in done.stdout
+        rows = json.loads(ran.digits("leaderboard", "digits", "--json").stdout)
+        assert {row["family"] for row in rows} == {"logistic_regression", "decision_tree"}
+    finally:
+        (ran.root / "params.yaml").write_text(before, encoding="utf-8")
+        assert ran.digits("evaluate", "digits").returncode == 0
 
 
 def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
