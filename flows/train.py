@@ -9,7 +9,6 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from digits import steps
 from digits.data.split import Split
 from digits.errors import DigitsError
 from digits.experiments.evaluation import Evaluation
@@ -18,7 +17,8 @@ from digits.experiments.workers import Workers, worker_pool
 from digits.project import Project
 from digits.registry.versions import ModelVersion
 from digits.settings import Settings
-from digits.steps import Fitted
+from digits.steps import candidates as steps
+from digits.steps.candidates import Fitted
 from tasks.candidates import evaluate, fit, register
 from tasks.data import ingest, split, validate
 

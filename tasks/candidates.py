@@ -9,14 +9,14 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from digits import steps
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerDied, Workers
 from digits.project import Project
 from digits.registry.versions import ModelVersion
 from digits.settings import Settings
-from digits.steps import Fitted
+from digits.steps import candidates as steps
+from digits.steps.candidates import Fitted
 
 __all__ = ["evaluate", "fit", "register"]
 

@@ -8,13 +8,13 @@ from functools import partial
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from digits import steps
 from digits.data.report import ValidationReport
 from digits.data.snapshot import Snapshot
 from digits.data.split import Split
 from digits.events import report
 from digits.project import Project
 from digits.settings import Settings
+from digits.steps import data as steps
 from tasks.memory import remembered
 
 __all__ = ["ingest", "split", "validate"]

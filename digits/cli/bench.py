@@ -18,7 +18,6 @@ from typing import Any
 import psutil
 from cyclopts import App
 
-from digits import steps
 from digits.cli.output import print_json, print_line
 from digits.errors import DigitsError
 from digits.experiments import fitting
@@ -27,6 +26,8 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.fingerprint import fingerprint
 from digits.project import Project
 from digits.settings import ONE_THREAD, Settings, prepare_environment
+from digits.steps.candidates import families as waves
+from digits.steps.data import load_split
 
 __all__ = ["app", "overhead"]
 
@@ -117,7 +118,7 @@ def _timed_run(project: Project, dataset: str) -> tuple[float, int]:
 
 def _timed_fits(project: Project, dataset: str, *, workers: int) -> tuple[float, dict[str, Any]]:
     """Fit every family with a plain process pool; return the wall seconds and family → validation metrics."""
-    params, rows = project.params(dataset).fit, steps.load_split(project, dataset)
+    params, rows = project.params(dataset).fit, load_split(project, dataset)
     candidates: dict[str, Candidate] = {}
     start = time.perf_counter()
     with ProcessPoolExecutor(
@@ -126,7 +127,7 @@ def _timed_fits(project: Project, dataset: str, *, workers: int) -> tuple[float,
         initializer=prepare_environment,
         initargs=(ONE_THREAD,),
     ) as pool:
-        for wave in steps.families(project, dataset, seconds={}):
+        for wave in waves(project, dataset, seconds={}):
             futures = {}
             for name in wave:
                 members = [candidates[member] for member in params.families[name].members]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from digits import steps
 from digits.cli.display import events_shown, leaderboard_table, result_console
 from digits.cli.output import print_json, print_line
 from digits.experiments.evaluation import Evaluation
 from digits.project import Project
 from digits.settings import ONE_THREAD, Settings, prepare_environment
+from digits.steps import candidates as steps
 
 __all__ = ["evaluate", "fit", "leaderboard", "register"]
 

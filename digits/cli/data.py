@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from digits import steps
 from digits.cli.output import print_json, print_line
 from digits.project import Project
 from digits.settings import Settings
+from digits.steps import data as steps
 
 __all__ = ["ingest", "split", "validate"]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import steps
 from digits.cli.output import print_json, print_line
 from digits.data.images import Frame, read_picture
 from digits.data.snapshot import Snapshot
@@ -15,6 +14,7 @@ from digits.errors import PictureError
 from digits.project import Project
 from digits.registry.versions import Registry
 from digits.settings import Settings
+from digits.steps import candidates as steps
 
 __all__ = ["predict"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-WINGS = ("data", "models", "experiments", "registry", "cli")
+WINGS = ("data", "models", "experiments", "registry", "steps", "cli")
 HEAVY = ("tensorflow", "keras", "great_expectations", "matplotlib", "mlflow", "prefect", "dvc")
 
 
@@ -56,7 +56,7 @@ def test_no_module_hides_the_installed_mlflow(root: Path) -> None:
 def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:
     """Importing the steps, every family and the command line loads none of the heavy libraries and writes nothing."""
     code = (
-        "import sys, digits.cli, digits.steps, digits.cli.data, digits.cli.candidates, digits.cli.predict;"
+        "import sys, digits.cli, digits.steps.candidates, digits.cli.data, digits.cli.candidates, digits.cli.predict;"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

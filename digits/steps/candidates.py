@@ -1,21 +1,12 @@
-"""The steps of the line, each applied to one dataset of a project.
-
-Prefect's tasks, DVC's stages and the command line all call these functions: there is one way to do each step.
-"""
+"""The steps that MLflow remembers: fit, evaluate, register."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from digits.data.contract import validate as validate_snapshot
-from digits.data.report import ValidationReport
 from digits.data.snapshot import Snapshot
-from digits.data.sources import ingest as ingest_source
-from digits.data.split import Split
-from digits.data.split import split as split_snapshot
 from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
@@ -30,10 +21,9 @@ from digits.project import FitParams, Project
 from digits.registry.gate import check
 from digits.registry.versions import ModelVersion, Registry
 from digits.settings import Settings
+from digits.steps.data import load_split
 
-__all__ = ["Fitted", "evaluate", "fit", "ingest", "register", "split", "tracking", "validate"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Fitted", "evaluate", "families", "fit", "register", "remembered", "tracking"]
 
 
 class Fitted(NamedTuple):
@@ -41,52 +31,6 @@ class Fitted(NamedTuple):
 
     candidate: Candidate
     reused: bool
-
-
-def ingest(project: Project, dataset: str, *, settings: Settings) -> Snapshot:
-    """Ingest a dataset from its source into a snapshot."""
-    params = project.params(dataset).ingest
-    return ingest_source(
-        params,
-        dataset=dataset,
-        path=project.snapshot(dataset),
-        root=project.root,
-        mnist_dir=settings.mnist_dir,
-        downloads=project.state / "downloads",
-    )
-
-
-def validate(project: Project, dataset: str) -> ValidationReport:
-    """Hold a dataset's snapshot against its contract."""
-    return validate_snapshot(
-        Snapshot.load(project.snapshot(dataset)),
-        params=project.params(dataset).validate_,
-        path=project.validation(dataset),
-        docs=project.docs(dataset),
-        quarantine=project.quarantine(dataset),
-    )
-
-
-def split(project: Project, dataset: str) -> Split:
-    """Split a dataset's validated snapshot."""
-    snapshot = Snapshot.load(project.snapshot(dataset))
-    checked = ValidationReport.load(project.validation(dataset))
-    if not checked.success or checked.snapshot != snapshot.digest:
-        raise MissingError(
-            f"snapshot {snapshot.digest[:12]} of {dataset} is not known to keep its contract; "
-            f"run `digits validate {dataset}`"
-        )
-    return split_snapshot(
-        snapshot,
-        params=project.params(dataset).split,
-        path=project.split(dataset),
-        excluded=[aside.row for aside in checked.quarantined],
-    )
-
-
-def load_split(project: Project, dataset: str) -> Split:
-    """Return the split that `split` wrote."""
-    return Split.load(project.split(dataset), snapshot=Snapshot.load(project.snapshot(dataset)))
 
 
 def tracking(project: Project, dataset: str, *, settings: Settings) -> Tracking:

@@ -1,0 +1,61 @@
+"""The steps that DVC remembers: ingest, validate, split."""
+
+from __future__ import annotations
+
+from digits.data.contract import validate as validate_snapshot
+from digits.data.report import ValidationReport
+from digits.data.snapshot import Snapshot
+from digits.data.sources import ingest as ingest_source
+from digits.data.split import Split
+from digits.data.split import split as split_snapshot
+from digits.errors import MissingError
+from digits.project import Project
+from digits.settings import Settings
+
+__all__ = ["ingest", "load_split", "split", "validate"]
+
+
+def ingest(project: Project, dataset: str, *, settings: Settings) -> Snapshot:
+    """Ingest a dataset from its source into a snapshot."""
+    params = project.params(dataset).ingest
+    return ingest_source(
+        params,
+        dataset=dataset,
+        path=project.snapshot(dataset),
+        root=project.root,
+        mnist_dir=settings.mnist_dir,
+        downloads=project.state / "downloads",
+    )
+
+
+def validate(project: Project, dataset: str) -> ValidationReport:
+    """Hold a dataset's snapshot against its contract."""
+    return validate_snapshot(
+        Snapshot.load(project.snapshot(dataset)),
+        params=project.params(dataset).validate_,
+        path=project.validation(dataset),
+        docs=project.docs(dataset),
+        quarantine=project.quarantine(dataset),
+    )
+
+
+def split(project: Project, dataset: str) -> Split:
+    """Split a dataset's validated snapshot."""
+    snapshot = Snapshot.load(project.snapshot(dataset))
+    checked = ValidationReport.load(project.validation(dataset))
+    if not checked.success or checked.snapshot != snapshot.digest:
+        raise MissingError(
+            f"snapshot {snapshot.digest[:12]} of {dataset} is not known to keep its contract; "
+            f"run `digits validate {dataset}`"
+        )
+    return split_snapshot(
+        snapshot,
+        params=project.params(dataset).split,
+        path=project.split(dataset),
+        excluded=[aside.row for aside in checked.quarantined],
+    )
+
+
+def load_split(project: Project, dataset: str) -> Split:
+    """Return the split that `split` wrote."""
+    return Split.load(project.split(dataset), snapshot=Snapshot.load(project.snapshot(dataset)))
