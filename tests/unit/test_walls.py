@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 WINGS = ("data", "models", "experiments", "registry", "steps", "cli")
 HEAVY = ("tensorflow", "keras", "great_expectations", "matplotlib", "mlflow", "prefect", "dvc")
@@ -62,3 +64,19 @@ def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""
+
+
+def test_the_lock_of_dvc_knows_the_code_as_it_is(root: Path) -> None:
+    """dvc.lock records the code of the data steps as it stands, so that a run in a fresh clone leaves it unchanged."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert set(lock) == {
+        f"{step}@{dataset}" for step in ("ingest", "validate", "split") for dataset in ("digits", "mnist")
+    }
+    for name, stage in lock.items():
+        for dependency in stage["deps"]:
+            path = root / dependency["path"]
+            if path.suffix == ".py":
+                found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+                assert found == dependency["md5"], (
+                    f"{name}: {path.name} has changed; run `dvc repro` and commit dvc.lock"
+                )
