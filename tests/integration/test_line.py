@@ -292,6 +292,30 @@ def test_an_unreachable_server_is_one_line(checkout: Any) -> None:
     assert "run `digits run digits`" in done.stderr
 
 
+def test_a_killed_worker_costs_a_second_try(make_checkout: Any) -> None:
+    """When the process of a fit is killed, the fit is tried again in a new one, and the run ends well."""
+    checkout = make_checkout({"decision_tree": {"components": 10}, "cnn": {"epochs": 12, "batch_size": 50}})
+    process = subprocess.Popen(
+        checkout.command("run", "digits", "--json"),
+        cwd=checkout.root,
+        env={**checkout.environment, "DIGITS_WORKERS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("split"):
+        assert process.poll() is None
+    time.sleep(3)  # the network, which goes first, is being fitted
+    workers = [item for item in psutil.Process(process.pid).children() if "spawn_main" in " ".join(item.cmdline())]
+    assert len(workers) == 1
+    workers[0].kill()
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert "its worker process died" in stderr
+    assert {row["family"] for row in json.loads(stdout)} == {"decision_tree", "cnn"}
+
+
 def test_ctrl_c_leaves_nothing_behind(checkout: Any) -> None:
     """An interrupt in the middle of a run ends it with 130, its workers and its private server with it."""
     environment = {name: value for name, value in checkout.environment.items() if name != "PREFECT_API_URL"}
