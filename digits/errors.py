@@ -9,8 +9,7 @@
     ├── FitFailed              no candidate came out of fitting
     ├── MissingError           a step's input is not there yet, or is damaged
     ├── ServerError            a server that the run needs does not answer
-    ├── PictureError           a picture cannot be read as a digit             exit code 2
-    └── GateFailed             a candidate does not clear the gate             exit code 3
+    └── PictureError           a picture cannot be read as a digit             exit code 2
 
 A message says what was found, what was wanted, and what to do next, in one line. The command line prints that line
 and leaves with ``exit_code``; nobody sees a traceback for an error of this tree.
@@ -22,7 +21,6 @@ __all__ = [
     "ContractViolation",
     "DigitsError",
     "FitFailed",
-    "GateFailed",
     "MissingError",
     "ParamsError",
     "PictureError",
@@ -65,9 +63,3 @@ class PictureError(DigitsError):
     """A picture cannot be read as a digit."""
 
     exit_code = 2
-
-
-class GateFailed(DigitsError):
-    """A candidate does not clear the gate."""
-
-    exit_code = 3

@@ -12,7 +12,7 @@ from typing import Literal
 
 __all__ = ["Event", "State", "report"]
 
-State = Literal["waiting", "running", "done", "reused", "failed"]
+State = Literal["running", "done", "reused", "failed"]
 
 log = logging.getLogger(__name__)
 

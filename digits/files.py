@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -12,7 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["replaced_file", "replaced_folder", "sha256_of_file", "write_json"]
+from filelock import FileLock, Timeout
+
+__all__ = ["only_one", "replaced_file", "replaced_folder", "sha256_of_file", "write_json"]
+
+log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 
@@ -34,8 +39,13 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
             path.rename(old / path.name)
-            work.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
+            try:
+                work.rename(path)
+            except OSError:
+                (old / path.name).rename(path)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             work.rename(path)
     finally:
@@ -55,6 +65,25 @@ def replaced_file(path: Path) -> Iterator[Path]:
         work.replace(path)
     finally:
         work.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_one(lock: Path) -> Iterator[None]:
+    """Hold the file `lock` in the block; wait, and say so in the log, while another process holds it.
+
+    A process that dies gives it up.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        log.warning("another run is going on in this checkout (%s); waiting for its end", lock)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -17,6 +17,7 @@ from digits.errors import ParamsError
 from digits.experiments.assessment import EvaluateParams
 from digits.models.families import FAMILIES
 from digits.models.family import Family
+from digits.models.networks import Network
 from digits.params import Section
 from digits.registry.gate import RegisterParams
 
@@ -51,6 +52,12 @@ class FitParams(Section):
             missing = set(family.members) - set(self.families)
             if missing:
                 raise ValueError(f"families.{name}.members names {', '.join(sorted(missing))}, not among the families")
+            nested = [member for member in family.members if member not in missing and self.families[member].members]
+            if nested:
+                raise ValueError(f"families.{name}.members names {', '.join(nested)}, an ensemble itself")
+        threads = {family.threads for family in self.families.values() if isinstance(family, Network)}
+        if len(threads) > 1:
+            raise ValueError(f"the networks' threads are {sorted(threads)}; TensorFlow has one number per process")
         if not self.families:
             raise ValueError(f"families names none; there are {', '.join(FAMILIES)}")
         return self

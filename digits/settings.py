@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from digits.errors import ParamsError
 
-__all__ = ["ONE_THREAD", "Settings", "prepare_environment"]
+__all__ = ["ONE_THREAD", "Settings", "environment_without", "prepare_environment"]
 
 #: None of the tools may send usage data anywhere, unless the user's own environment says so.
 _NO_TELEMETRY = {
@@ -27,9 +27,11 @@ _NO_TELEMETRY = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
 
-#: The tools' own chatter at start-up. ``GIT_PYTHON_REFRESH``: MLflow warns when git is missing; we say it ourselves.
+#: The tools' own chatter at start-up. ``GIT_PYTHON_REFRESH``: MLflow warns
+#: when git is missing. MLflow would otherwise try for minutes to reach a server that is not there.
 _QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "digits",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
         ``PREFECT_API_URL``: the Prefect server; a private one for the length of a run by default.
     """
 
-    model_config = SettingsConfigDict(env_prefix="DIGITS_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DIGITS_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     mnist_dir: Path | None = None
     workers: int = Field(default_factory=_usable_cores, ge=1)
@@ -81,8 +83,13 @@ class Settings(BaseSettings):
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 
     @classmethod
-    def load(cls) -> Settings:
+    def load(cls, root: Path | None = None) -> Settings:
         """Read the settings.
+
+        Parameters
+        ----------
+        root
+            The folder whose ``.env`` is read; the current one by default.
 
         Raises
         ------
@@ -90,7 +97,7 @@ class Settings(BaseSettings):
             A variable holds something that cannot be understood.
         """
         try:
-            return cls()
+            return cls(_env_file=(root or Path()) / ".env")  # type: ignore[call-arg]  # pydantic-settings' own
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
@@ -110,3 +117,9 @@ def prepare_environment(more: Mapping[str, str] | None = None) -> None:
     for name, value in {**_NO_TELEMETRY, **_QUIET}.items():
         os.environ.setdefault(name, value)
     os.environ.update(more or {})
+
+
+def environment_without(names: Iterable[str]) -> dict[str, str]:
+    """Return a copy of the environment without some variables, for a process of ours that must not see them."""
+    left_out = set(names)
+    return {name: value for name, value in os.environ.items() if name not in left_out}

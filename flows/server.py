@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from urllib.error import URLError
@@ -16,7 +17,7 @@ from urllib.error import URLError
 from digits.errors import ServerError
 from digits.settings import prepare_environment
 
-__all__ = ["prefect_server", "quiet_console", "wait_until_healthy"]
+__all__ = ["Server", "prefect_server", "quiet_console"]
 
 #: A server that lives as long as one run has nothing to schedule and nobody to notify.
 _NO_SERVICES = {
@@ -24,15 +25,62 @@ _NO_SERVICES = {
     for name in ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS", "FOREMAN", "TRIGGERS")
 }
 
-START_SECONDS, STOP_SECONDS, POLL_SECONDS = 180.0, 10.0, 0.1
+START_SECONDS, STOP_SECONDS, HEALTH_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.1
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Prefect server that is running, or starting.
+
+    Attributes
+    ----------
+    url
+        Its API address.
+    process
+        The private server's process; None for a server that somebody else runs.
+    log
+        The private server's log.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
+
+    def wait_until_healthy(self, *, seconds: float = START_SECONDS) -> None:
+        """Wait until the server answers.
+
+        Raises
+        ------
+        ServerError
+            It does not within `seconds`, or the private one has ended.
+        """
+        end = time.monotonic() + seconds
+        while (fault := self._fault()) is not None:
+            if self.process is not None and self.process.poll() is not None:
+                raise ServerError(f"the private Prefect server ended with {self.process.returncode}; see {self.log}")
+            if time.monotonic() > end:
+                mend = "start it with `prefect server start`, or unset PREFECT_API_URL to use a private one"
+                raise ServerError(
+                    f"no Prefect server answers at {self.url} ({fault}); {f'see {self.log}' if self.log else mend}"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _fault(self) -> Exception | None:
+        """Return why the server does not answer, None when it does. A private one is not asked through a proxy."""
+        proxies = urllib.request.ProxyHandler({} if self.process is not None else None)
+        try:
+            with urllib.request.build_opener(proxies).open(f"{self.url}/health", timeout=HEALTH_SECONDS):
+                return None
+        except (URLError, OSError, ValueError) as error:
+            return error
 
 
 @contextmanager
-def prefect_server(url: str | None, *, state: Path) -> Iterator[str]:
-    """Yield the API address of a Prefect server that runs inside the block.
+def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
+    """Yield a Prefect server that runs inside the block.
 
     Call it before Prefect is imported: a private server starts while the libraries are loaded, so it may not answer
-    yet; see `wait_until_healthy`.
+    yet; see `Server.wait_until_healthy`.
 
     Parameters
     ----------
@@ -44,56 +92,47 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[str]:
     Raises
     ------
     ServerError
-        The server at `url` does not answer, or the private one ended.
+        The server at `url` does not answer.
     """
     if url is not None:
-        wait_until_healthy(url, seconds=5)
-        yield url
+        server = Server(url=url)
+        server.wait_until_healthy(seconds=HEALTH_SECONDS)
+        yield server
         return
     state.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url, **_NO_SERVICES})
-    with (state / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-            stdout=log,
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-ui",
+    ]
+    with (state / "server.log").open("w") as log_file:
+        process = subprocess.Popen(
+            command,
+            stdout=log_file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the run first, which still reports to the server
         )
     try:
-        yield url
+        yield Server(url=url, process=process, log=state / "server.log")
     finally:
         _send_logs()
-        server.terminate()
+        process.terminate()
         try:
-            server.wait(STOP_SECONDS)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def wait_until_healthy(url: str, *, seconds: float = START_SECONDS) -> None:
-    """Wait until the Prefect server at `url` answers.
-
-    Raises
-    ------
-    ServerError
-        It does not within `seconds`.
-    """
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=seconds):  # noqa: S310 - the address of our own server, or the user's
-                return
-        except (URLError, OSError, ValueError) as error:
-            if time.monotonic() > end:
-                raise ServerError(
-                    f"no Prefect server answers at {url} ({error}); start it with `prefect server start`, "
-                    "or unset PREFECT_API_URL to use a private one"
-                ) from error
-        time.sleep(POLL_SECONDS)
+            process.kill()
+            process.wait()
 
 
 def quiet_console() -> None:

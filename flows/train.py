@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from prefect import flow
@@ -10,7 +11,6 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from digits.data.split import Split
-from digits.errors import DigitsError
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import Workers, worker_pool
@@ -23,6 +23,8 @@ from tasks.candidates import evaluate, fit, register
 from tasks.data import ingest, split, validate
 
 __all__ = ["Trained", "train"]
+
+log = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
@@ -46,7 +48,8 @@ class _Fits(NamedTuple):
 )
 def train(dataset: str) -> Trained:
     """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date."""
-    project, settings = Project.find(), Settings.load()
+    project = Project.find()
+    settings = Settings.load(project.root)
     with worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
         snapshot = ingest(dataset)
         rows = split(snapshot, validate(snapshot))
@@ -75,6 +78,7 @@ def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Worker
         for family, future in futures.items():
             try:
                 fits.fitted.append(future.result())
-            except DigitsError as error:
-                fits.failed[family] = str(error)
+            except Exception as error:
+                log.warning("%s has no candidate", family, exc_info=True)
+                fits.failed[family] = str(error) or type(error).__name__
     return fits

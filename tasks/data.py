@@ -24,7 +24,9 @@ __all__ = ["ingest", "split", "validate"]
 def ingest(dataset: str) -> Snapshot:
     """Bring the dataset's snapshot up to date with its source."""
     project = Project.find()
-    _up_to_date(project, dataset, "ingest", partial(steps.ingest, project, dataset, settings=Settings.load()))
+    _up_to_date(
+        project, dataset, "ingest", partial(steps.ingest, project, dataset, settings=Settings.load(project.root))
+    )
     return Snapshot.load(project.snapshot(dataset))
 
 

@@ -144,13 +144,13 @@ class Checkout:
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a real Prefect server for the whole session and return its address."""
-    from flows.server import prefect_server, wait_until_healthy
+    from flows.server import prefect_server
 
     before = dict(os.environ)
     try:
-        with prefect_server(None, state=tmp_path_factory.mktemp("prefect")) as url:
-            wait_until_healthy(url)
-            yield url
+        with prefect_server(None, state=tmp_path_factory.mktemp("prefect")) as server:
+            server.wait_until_healthy()
+            yield server.url
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -55,4 +55,7 @@ def main() -> NoReturn:
         # The reader of our output has gone, as `head` does; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        sys.stderr.write(f"digits: the system refuses: {error}; is the disk full, or the folder not writable?\n")
+        code = 1
     sys.exit(code)

@@ -22,10 +22,9 @@ from digits.cli.output import print_json, print_line
 from digits.errors import DigitsError
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
-from digits.experiments.evaluation import Evaluation
 from digits.experiments.fingerprint import fingerprint
 from digits.project import Project
-from digits.settings import ONE_THREAD, Settings, prepare_environment
+from digits.settings import ONE_THREAD, Settings, environment_without, prepare_environment
 from digits.steps.candidates import families as waves
 from digits.steps.data import load_split
 
@@ -35,6 +34,9 @@ app = App(name="bench", help="Measure the pipeline on this machine.")
 
 SAMPLE_SECONDS = 0.5
 BYTES_PER_GIB = 1 << 30
+
+#: A run that is timed has servers of its own, in which nothing is remembered.
+SERVERS = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL")
 
 #: What a project needs besides the installed package.
 _COPIED = ("params.yaml", "dvc.yaml", "digits", "data/sources")
@@ -63,15 +65,18 @@ def overhead(dataset: str = "mnist", *, json: bool = False) -> None:
     json
         Print the figures as JSON.
     """
-    settings = Settings.load()
-    with _copied_project(Project.find()) as project:
+    project = Project.find()
+    settings = Settings.load(project.root)
+    with _copied_project(project) as copied:
         sys.stderr.write(f"digits: whole run on {dataset}\n")
-        pipeline_seconds, peak_bytes = _timed_run(project, dataset)
-        evaluation = Evaluation.load(project.evaluation(dataset), candidates=project.candidates(dataset))
+        pipeline_seconds, peak_bytes = _timed_run(copied, dataset, mnist_dir=settings.mnist_dir)
+        found = {
+            name: Candidate.load(copied.candidates(dataset) / name).validation
+            for name in copied.params(dataset).fit.families
+        }
         sys.stderr.write(f"digits: {pipeline_seconds:.1f} s; now the same fits by a plain script\n")
-        plain_seconds, plain = _timed_fits(project, dataset, workers=settings.workers)
-    found = {row.candidate.family: row.candidate.validation for row in evaluation.rows}
-    different = sorted(family for family, metrics in plain.items() if found.get(family) != metrics)
+        plain_seconds, plain = _timed_fits(copied, dataset, workers=settings.workers)
+    different = sorted(family for family, metrics in plain.items() if found[family] != metrics)
     figures: dict[str, Any] = {
         "dataset": dataset,
         "families": len(plain),
@@ -103,11 +108,14 @@ def _copied_project(project: Project) -> Iterator[Project]:
         yield Project(root=root)
 
 
-def _timed_run(project: Project, dataset: str) -> tuple[float, int]:
+def _timed_run(project: Project, dataset: str, *, mnist_dir: Path | None) -> tuple[float, int]:
     """Run the whole line in a process of its own; return its wall seconds and its tree's peak memory in bytes."""
     start = time.perf_counter()
     command = [sys.executable, "-c", "from digits.cli import main; main()", "run", dataset]
-    process = subprocess.Popen(command, cwd=project.root, stdout=subprocess.DEVNULL)
+    environment = environment_without(SERVERS)
+    if mnist_dir is not None:
+        environment["DIGITS_MNIST_DIR"] = str(mnist_dir.resolve())
+    process = subprocess.Popen(command, cwd=project.root, env=environment, stdout=subprocess.DEVNULL)
     peak = _Peak(process.pid)
     code = process.wait()
     seconds = time.perf_counter() - start

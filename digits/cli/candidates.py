@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from digits.cli.display import events_shown, leaderboard_table, result_console
 from digits.cli.output import print_json, print_line
-from digits.experiments.evaluation import Evaluation
+from digits.experiments.evaluation import read_evaluation
 from digits.project import Project
 from digits.settings import ONE_THREAD, Settings, prepare_environment
 from digits.steps import candidates as steps
@@ -33,7 +35,7 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
     # The same bits as in a worker of `digits run`.
     prepare_environment(ONE_THREAD)
     project = Project.find()
-    memory = steps.tracking(project, dataset, settings=Settings.load())
+    memory = steps.tracking(project, dataset, settings=Settings.load(project.root))
     candidate, reused = steps.fit(project, dataset, family, memory=memory)
     if json:
         print_json(
@@ -71,10 +73,10 @@ def evaluate(dataset: str, *, json: bool = False) -> None:
         Print the leaderboard as JSON.
     """
     project = Project.find()
-    memory = steps.tracking(project, dataset, settings=Settings.load())
+    memory = steps.tracking(project, dataset, settings=Settings.load(project.root))
     with events_shown():
         evaluation = steps.evaluate(project, dataset, memory=memory)
-    show(evaluation, json=json)
+    show(evaluation.path, json=json)
 
 
 def register(dataset: str, *, json: bool = False) -> None:
@@ -94,7 +96,9 @@ def register(dataset: str, *, json: bool = False) -> None:
         Print the version as JSON.
     """
     project = Project.find()
-    version = steps.register(project, dataset, memory=steps.tracking(project, dataset, settings=Settings.load()))
+    version = steps.register(
+        project, dataset, memory=steps.tracking(project, dataset, settings=Settings.load(project.root))
+    )
     if json:
         print_json({"name": version.name, "version": version.version, "aliases": version.aliases})
     else:
@@ -120,12 +124,13 @@ def leaderboard(dataset: str, *, json: bool = False) -> None:
     """
     project = Project.find()
     project.params(dataset)
-    show(Evaluation.load(project.evaluation(dataset), candidates=project.candidates(dataset)), json=json)
+    show(project.evaluation(dataset), json=json)
 
 
-def show(evaluation: Evaluation, *, json: bool) -> None:
-    """Print a leaderboard on stdout."""
+def show(evaluation: Path, *, json: bool) -> None:
+    """Print the leaderboard of the evaluation in a folder on stdout."""
+    content = read_evaluation(evaluation)
     if json:
-        print_json([row.as_dict() for row in evaluation.rows])
+        print_json(content["leaderboard"])
     else:
-        result_console().print(leaderboard_table(evaluation))
+        result_console().print(leaderboard_table(content))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from digits.cli.output import print_json, print_line
+from digits.data.report import REPORT
+from digits.errors import ContractViolation
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import data as steps
@@ -29,7 +31,8 @@ def ingest(dataset: str, *, json: bool = False) -> None:
     json
         Print the snapshot as JSON.
     """
-    snapshot = steps.ingest(Project.find(), dataset, settings=Settings.load())
+    project = Project.find()
+    snapshot = steps.ingest(project, dataset, settings=Settings.load(project.root))
     if json:
         print_json({"path": str(snapshot.path), "digest": snapshot.digest, "n_samples": snapshot.n_samples})
     else:
@@ -55,12 +58,16 @@ def validate(dataset: str, *, json: bool = False) -> None:
         Print the report as JSON.
     """
     project = Project.find()
+    report = project.validation(dataset) / REPORT
     try:
         checked = steps.validate(project, dataset)
-    finally:
-        if json and (path := project.validation(dataset) / "report.json").is_file():
-            sys.stdout.write(path.read_text(encoding="utf-8"))
-    if not json:
+    except ContractViolation:
+        if json:
+            sys.stdout.write(report.read_text(encoding="utf-8"))
+        raise
+    if json:
+        sys.stdout.write(report.read_text(encoding="utf-8"))
+    else:
         print_line(f"{dataset}: all {len(checked.rules)} rules hold; see {project.docs(dataset) / 'index.html'}")
 
 

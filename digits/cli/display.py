@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -14,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from digits.events import Event
-from digits.experiments.evaluation import Evaluation
 
 __all__ = ["events_shown", "leaderboard_table", "result_console"]
 
@@ -73,7 +73,8 @@ def events_shown() -> Iterator[None]:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     board = _Board(console)
     logger = logging.getLogger("digits.events")
-    level, logger.level = logger.level, logging.INFO
+    level = logger.level
+    logger.setLevel(logging.INFO)
     logger.addHandler(board)
     try:
         if console.is_terminal:
@@ -86,25 +87,24 @@ def events_shown() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def leaderboard_table(evaluation: Evaluation) -> Table:
-    """Return the leaderboard, best validation accuracy first."""
-    confidence = evaluation.best.test.confidence
+def leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
+    """Return the leaderboard of an evaluation as `read_evaluation` gives it, best validation accuracy first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("family", "validation", f"test ({confidence:.0%} interval)", "macro F1", "log loss", "fit", ""):
+    interval = f"test ({evaluation['confidence']:.0%} interval)"
+    for heading in ("family", "validation", interval, "macro F1", "log loss", "fit", ""):
         table.add_column(heading, justify="left" if heading in {"family", ""} else "right", no_wrap=True)
-    for number, row in enumerate(evaluation.rows):
-        low, high = row.test.accuracy_interval
+    for number, row in enumerate(evaluation["leaderboard"]):
         table.add_row(
-            row.candidate.family,
-            f"{row.candidate.validation.accuracy:.2%}",
-            f"{row.test.accuracy:.2%} ({low:.2%} to {high:.2%})",
-            f"{row.test.macro.f1:.4f}",
-            f"{row.test.log_loss:.4f}",
-            f"{row.candidate.fit_seconds:.1f} s",
-            "reused" if row.reused else "trained",
+            row["family"],
+            f"{row['validation_accuracy']:.2%}",
+            f"{row['test_accuracy']:.2%} ({row['test_accuracy_low']:.2%} to {row['test_accuracy_high']:.2%})",
+            f"{row['macro_f1']:.4f}",
+            f"{row['log_loss']:.4f}",
+            f"{row['fit_seconds']:.1f} s",
+            "reused" if row["reused"] else "trained",
             style="bold green" if number == 0 else "",
         )
-    for family, reason in evaluation.failed.items():
+    for family, reason in evaluation["failed"].items():
         table.add_row(Text(family, "red"), "failed", Text(reason, "red"), "", "", "", "")
     return table
 

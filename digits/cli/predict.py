@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.cli.output import print_json, print_line
 from digits.data.images import Frame, read_picture
 from digits.data.snapshot import Snapshot
-from digits.errors import PictureError
+from digits.errors import ParamsError, PictureError
 from digits.project import Project
 from digits.registry.versions import Registry
 from digits.settings import Settings
@@ -41,27 +42,29 @@ def predict(dataset: str, *images: Path, json: bool = False) -> int:
     json
         Print an array of image, digit and probability, in the order given.
     """
+    if not images:
+        raise ParamsError(f"no picture is named; wanted `digits predict {dataset} IMAGE…`")
     project = Project.find()
     project.params(dataset)
-    registry = Registry(steps.tracking(project, dataset, settings=Settings.load()))
+    registry = Registry(steps.tracking(project, dataset, settings=Settings.load(project.root)))
     version = registry.serving()
     snapshot = Snapshot.load(project.snapshot(dataset))
     frame = Frame(height=snapshot.height, width=snapshot.width, max_value=snapshot.max_value)
-    read: dict[Path, np.ndarray] = {}
+    read: list[tuple[Path, NDArray[np.uint8]]] = []
     faults = 0
     for path in images:
         try:
-            read[path] = read_picture(path, frame=frame)
+            read.append((path, read_picture(path, frame=frame)))
         except PictureError as error:
             faults += 1
             sys.stderr.write(f"digits: {error}\n")
     results = []
     if read:
         estimator = registry.load(version)
-        proba = estimator.predict_proba(np.stack(list(read.values())))
+        proba = estimator.predict_proba(np.stack([image for _, image in read]))
         results = [
             {"image": str(path), "digit": int(estimator.classes_[row.argmax()]), "probability": float(row.max())}
-            for path, row in zip(read, proba, strict=True)
+            for (path, _), row in zip(read, proba, strict=True)
         ]
     if json:
         print_json(results)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 from digits.cli.candidates import show
 from digits.cli.display import events_shown, leaderboard_table, result_console
 from digits.experiments import fitting
+from digits.experiments.evaluation import read_evaluation
 from digits.experiments.workers import WorkerPool, worker_pool
+from digits.files import only_one
 from digits.project import Project
 from digits.settings import Settings
 
@@ -42,29 +44,34 @@ def run(dataset: str, *, json: bool = False) -> None:
     json
         Print the leaderboard as JSON on stdout; everything else goes to stderr.
     """
-    project, settings = Project.find(), Settings.load()
+    project = Project.find()
+    settings = Settings.load(project.root)
     project.params(dataset)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGHUP is what the closing of the terminal sends; Windows has none.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
     with events_shown():
         trained = _trained(project, dataset, settings=settings)
     if json:
-        show(trained.evaluation, json=True)
+        show(trained.evaluation.path, json=True)
     else:
         _show_all(trained, project=project, dataset=dataset)
 
 
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
-    from flows.server import prefect_server, quiet_console, wait_until_healthy
+    from flows.server import prefect_server, quiet_console
 
     with (
-        prefect_server(settings.prefect_api_url, state=project.state / "prefect") as url,
+        only_one(project.state / "run.lock"),
+        prefect_server(settings.prefect_api_url, state=project.state / "prefect") as server,
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
     ):
         _prepare(workers, project=project, dataset=dataset)
         from flows.train import train
 
         quiet_console()
-        wait_until_healthy(url)
+        server.wait_until_healthy()
         return train(dataset)
 
 
@@ -81,10 +88,12 @@ def _prepare(workers: WorkerPool, *, project: Project, dataset: str) -> None:
 def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
     console = result_console()
     console.print()
-    console.print(leaderboard_table(trained.evaluation))
+    console.print(leaderboard_table(read_evaluation(trained.evaluation.path)))
     console.print(f"\n[bold]{trained.version}[/bold]: {trained.version.family}, chosen by validation accuracy")
     console.print(f"Plots and reports  {trained.evaluation.path.relative_to(project.root)}/")
-    console.print(f"Data Docs          {project.docs(dataset).relative_to(project.root)}/index.html")
+    docs = project.docs(dataset) / "index.html"
+    if docs.exists():
+        console.print(f"Data Docs          {docs.relative_to(project.root)}")
     console.print("Experiments        make ui")
     console.print(f"Read a picture     digits predict {dataset} IMAGE")
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from digits.errors import ServerError
 from digits.project import Project
-from digits.settings import prepare_environment
+from digits.settings import Settings, prepare_environment
 
 __all__ = ["ui"]
 
@@ -31,6 +31,8 @@ def ui(*, port: int = 5000) -> NoReturn:
     from socket import socket
 
     project = Project.find()
+    if server := Settings.load(project.root).mlflow_tracking_uri:
+        raise ServerError(f"the experiments are on {server} (MLFLOW_TRACKING_URI), not in the local store; open that")
     with socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise ServerError(f"port {port} is taken; name a free one with `digits ui --port`")

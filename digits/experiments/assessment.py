@@ -19,12 +19,12 @@ from digits.data.split import Split
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
 from digits.experiments.metrics import Metrics, score
-from digits.files import replaced_folder, write_json
+from digits.files import replaced_file, replaced_folder, write_json
 from digits.models import artifact
 from digits.models.ensembles import Ensemble
 from digits.params import Section
 
-__all__ = ["EvaluateParams", "assess", "is_assessed", "read_metrics"]
+__all__ = ["EvaluateParams", "assess", "is_assessed", "mark_assessed", "read_metrics"]
 
 KEY, PROBA, METRICS, REPORT = "key.txt", "test_proba.npy", "metrics.json", "classification_report.txt"
 CONFUSION_PLOT, MISCLASSIFIED_PLOT, CURVES_PLOT = "confusion_matrix.png", "misclassified.png", "learning_curves.png"
@@ -55,6 +55,12 @@ def is_assessed(candidate: Candidate, *, params: EvaluateParams, path: Path) -> 
         return (path / KEY).read_text(encoding="utf-8") == assessment_key(candidate, params=params)
     except OSError:
         return False
+
+
+def mark_assessed(candidate: Candidate, *, params: EvaluateParams, path: Path) -> None:
+    """Say in `path` that the assessment is whole, and logged where it is to be seen."""
+    with replaced_file(path / KEY) as work:
+        work.write_text(assessment_key(candidate, params=params), encoding="utf-8")
 
 
 def assess(
@@ -96,7 +102,6 @@ def assess(
         np.save(work / PROBA, proba, allow_pickle=False)
         write_json(work / METRICS, metrics.model_dump(mode="json"))
         (work / REPORT).write_text(metrics.report, encoding="utf-8")
-        (work / KEY).write_text(assessment_key(candidate, params=params), encoding="utf-8")
         _draw(candidate, metrics=metrics, images=images, labels=labels[rows], proba=proba, split=split, folder=work)
     return metrics
 

@@ -20,7 +20,7 @@ from digits.experiments.candidate import Candidate
 from digits.experiments.metrics import Metrics
 from digits.files import write_json
 
-__all__ = ["Evaluation", "Row", "evaluate", "ranked"]
+__all__ = ["Evaluation", "Row", "evaluate", "ranked", "read_evaluation"]
 
 DESCRIPTION, LEADERBOARD_PLOT, SAMPLES_PLOT = "evaluation.json", "leaderboard.png", "samples.png"
 
@@ -112,16 +112,16 @@ class Evaluation:
         return self.path / family
 
     @classmethod
-    def load(cls, path: Path, *, candidates: Path) -> Self:
+    def load(cls, path: Path, *, candidates: Path, split: Split) -> Self:
         """Read the evaluation in `path`, of candidates in the folder `candidates`.
 
         Raises
         ------
         MissingError
-            There is none, or a candidate of it is missing.
+            There is none, or it is of other candidates or another split than there are now.
         """
+        content = read_evaluation(path)
         try:
-            content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
             rows = tuple(
                 Row(
                     candidate=Candidate.load(candidates / row["family"]),
@@ -130,11 +130,33 @@ class Evaluation:
                 )
                 for row in content["leaderboard"]
             )
-            return cls(path=path, rows=rows, failed=content["failed"])
         except (OSError, ValueError, KeyError) as error:
+            raise _no_evaluation(path, error) from error
+        fitted = {row.family: row.candidate.fingerprint.digest for row in rows}
+        if fitted != content.get("fingerprints") or split.digest != content["split"]:
             raise MissingError(
-                f"no evaluation in {path} ({type(error).__name__}: {error}); run `digits run {path.name}`"
-            ) from error
+                f"the evaluation in {path} is of other candidates than there are now; run `digits evaluate {path.name}`"
+            )
+        return cls(path=path, rows=rows, failed=content["failed"])
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Return the last evaluation in `path` as it was written: ``leaderboard``, ``failed``, ``confidence`` and digests.
+
+    Raises
+    ------
+    MissingError
+        There is none.
+    """
+    try:
+        content: dict[str, Any] = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _no_evaluation(path, error) from error
+    return content
+
+
+def _no_evaluation(path: Path, error: Exception) -> MissingError:
+    return MissingError(f"no evaluation in {path} ({type(error).__name__}: {error}); run `digits run {path.name}`")
 
 
 def evaluate(
@@ -180,7 +202,9 @@ def evaluate(
         {
             "snapshot": split.snapshot.digest,
             "split": split.digest,
+            "confidence": evaluation.best.test.confidence,
             "leaderboard": [row.as_dict() for row in evaluation.rows],
+            "fingerprints": {row.family: row.candidate.fingerprint.digest for row in evaluation.rows},
             "failed": evaluation.failed,
         },
     )

@@ -19,7 +19,7 @@ from digits.models.family import Family
 __all__ = ["Fingerprint", "fingerprint"]
 
 #: The code that every fit goes through, whatever its family.
-_COMMON = ("digits.experiments.fitting", "digits.models.artifact")
+_COMMON = ("digits.data.split", "digits.experiments.fitting", "digits.experiments.metrics", "digits.models.artifact")
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ServerError
-from digits.experiments.candidate import Candidate
+from digits.experiments.candidate import PROBA, Candidate
 from digits.experiments.metrics import Metrics
-from digits.files import replaced_folder
+from digits.files import replaced_folder, sha256_of_file
 from digits.models import artifact
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from digits.data.snapshot import Snapshot
 
-__all__ = ["Tracking"]
+__all__ = ["Tracking", "answering"]
 
 log = logging.getLogger(__name__)
 
 TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha256", "family", "kind"
+TAG_PROBA = "validation_proba.sha256"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
 TAG_PARENT = "mlflow.parentRunId"
 KIND_PIPELINE, KIND_CANDIDATE = "pipeline", "candidate"
@@ -64,24 +65,20 @@ class Tracking:
     def __init__(self, uri: str, *, dataset: str, artifacts: Path) -> None:
         self.uri = uri
         self.dataset = dataset
-        self.client = _client(uri)
-        self.experiment_id = self._experiment(artifacts)
+        with answering():
+            self.client = _client(uri)
+            self.experiment_id = self._experiment(artifacts)
 
     def _experiment(self, artifacts: Path) -> str:
-        from mlflow.exceptions import MlflowException
-
         location = None if self.uri.startswith("http") else artifacts.resolve().as_uri()
-        try:
-            experiment = self.client.get_experiment_by_name(self.dataset)
-            if experiment is None:
-                return str(
-                    self.client.create_experiment(self.dataset, artifact_location=location, tags=_EXPERIMENT_TAGS)
-                )
-        except MlflowException as error:
+        experiment = self.client.get_experiment_by_name(self.dataset)
+        if experiment is None:
+            return str(self.client.create_experiment(self.dataset, artifact_location=location, tags=_EXPERIMENT_TAGS))
+        if experiment.lifecycle_stage == "deleted":
             raise ServerError(
-                f"the MLflow server at {self.uri} does not answer ({_first_line(error)}); "
-                "start it, or unset MLFLOW_TRACKING_URI"
-            ) from error
+                f"the experiment {self.dataset} was deleted in MLflow; restore it with "
+                f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+            )
         return str(experiment.experiment_id)
 
     def start_pipeline_run(self, *, snapshot: Snapshot, split_digest: str, tags: Mapping[str, str]) -> str:
@@ -141,6 +138,7 @@ class Tracking:
         self._log_metrics(run_id, metrics)
         self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
         self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
+        self.client.set_tag(run_id, TAG_PROBA, sha256_of_file(candidate.path / PROBA))
         return remembered
 
     def log_evaluation(self, run_id: str, *, metrics: Metrics, plots: Path) -> None:
@@ -173,9 +171,10 @@ class Tracking:
         """
         for run in self._search(f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"):
             digest = run.data.tags.get(TAG_DIGEST, "")
-            candidate = _intact(path, fingerprint=fingerprint, digest=digest)
+            wanted = {"fingerprint": fingerprint, "digest": digest, "proba": run.data.tags.get(TAG_PROBA, "")}
+            candidate = _intact(path, **wanted)
             if candidate is None and self._download(run.info.run_id, path=path):
-                candidate = _intact(path, fingerprint=fingerprint, digest=digest)
+                candidate = _intact(path, **wanted)
             if candidate is not None:
                 return candidate.remembered_as(run.info.run_id)
             log.warning("run %s: its model is missing or damaged; it is fitted again", run.info.run_id)
@@ -232,6 +231,19 @@ class Tracking:
         self.client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
 
 
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn what MLflow raises in the block into a `ServerError` of one line; also a decorator."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise ServerError(
+            f"MLflow does not do as asked ({_first_line(error)}); is the server of MLFLOW_TRACKING_URI there?"
+        ) from error
+
+
 def _client(uri: str) -> MlflowClient:
     """Return a client; a new database is given its tables first, before several threads would race to do so."""
     import mlflow
@@ -244,10 +256,14 @@ def _client(uri: str) -> MlflowClient:
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _intact(path: Path, *, fingerprint: str, digest: str) -> Candidate | None:
+def _intact(path: Path, *, fingerprint: str, digest: str, proba: str) -> Candidate | None:
     try:
         candidate = Candidate.load(path)
-        whole = candidate.fingerprint.digest == fingerprint and artifact.digest(candidate.model) == digest
+        whole = (
+            candidate.fingerprint.digest == fingerprint
+            and artifact.digest(candidate.model) == digest
+            and sha256_of_file(path / PROBA) == proba
+        )
     except (MissingError, OSError):
         return None
     return candidate if whole else None

@@ -83,10 +83,14 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._pool.close()
-        else:
-            self._pool.stop()
+        if kind is not None:
+            self.stop()
+        self._pool.close()
+        self._pool.join()
+
+    def stop(self) -> None:
+        """Kill the workers; calls that are waited for are given up."""
+        self._pool.stop()
         self._pool.join()
 
     def prepare(self, function: Callable[..., object], **arguments: Any) -> None:
@@ -134,7 +138,12 @@ def worker_pool(count: int, *, timeout_s: float) -> Iterator[WorkerPool]:
         As in `WorkerPool`, for the outermost caller.
     """
     if _pools:
-        yield _pools[0]
+        try:
+            yield _pools[0]
+        except BaseException:
+            # Whoever waits for a call must be let go before the outermost caller is reached.
+            _pools[0].stop()
+            raise
         return
     with WorkerPool(count, timeout_s=timeout_s) as pool:
         _pools.append(pool)

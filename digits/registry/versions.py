@@ -6,13 +6,16 @@ The alias is the truth about which version serves; the tag ``stage`` repeats it 
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import digits
 from digits.errors import MissingError
 from digits.experiments.evaluation import Row
 from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
@@ -28,8 +31,23 @@ log = logging.getLogger(__name__)
 
 PRODUCTION, STAGING = "production", "staging"
 TAG_STAGE, TAG_GATE = "stage", "gate"
+PACKAGE = Path(digits.__file__).parent
 MODEL_NAME, ARTIFACT = "model", "model"
 SERVED = Path(__file__).with_name("served.py")
+
+#: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
+_SERVED_BY = (
+    "mlflow",
+    "keras",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pydantic",
+    "scikit-learn",
+    "scipy",
+    "skops",
+    "tensorflow",
+)
 
 #: Number of images in the input example: enough to see, few enough to show.
 _EXAMPLES = 2
@@ -98,7 +116,7 @@ class Registry:
             Further tags: the git commit, …
         """
         version = self._with_fingerprint(row.candidate.fingerprint.digest)
-        if version is None:
+        if version is None or not self._is_intact(version):
             version = self._create(row, snapshot=snapshot, decision=decision, tags=tags)
         production = self._alias(PRODUCTION)
         if decision.passed and production is None:
@@ -127,7 +145,9 @@ class Registry:
 
     def _hold(self, version: ModelVersion, alias: str) -> ModelVersion:
         """Give `version` the alias, and repeat it in the tag for people who browse."""
-        number = str(version.version)
+        number, holder = str(version.version), self._alias(alias)
+        if holder is not None:
+            self._client.delete_model_version_tag(self.name, str(holder.version), TAG_STAGE)
         self._client.set_registered_model_alias(self.name, alias, number)
         self._client.set_model_version_tag(self.name, number, TAG_STAGE, alias.capitalize())
         if alias == PRODUCTION and STAGING in version.aliases:
@@ -161,13 +181,18 @@ class Registry:
         MissingError
             The files are gone, or are not those that were registered.
         """
-        import mlflow
+        with tempfile.TemporaryDirectory() as work:
+            return artifact.load(self._files(version, work=work))
+
+    def _files(self, version: ModelVersion, *, work: str) -> Path:
+        """Return the folder of a version's files, whose digest is the registered one; `work` is for a download."""
+        from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
         mend = f"register it again with `digits run {self.dataset}`"
         try:
             files = self._client.get_model_version_download_uri(self.name, str(version.version))
-            folder = Path(mlflow.artifacts.download_artifacts(f"{files}/artifacts/{ARTIFACT}"))
+            folder = Path(download_artifacts(f"{files}/artifacts/{ARTIFACT}", dst_path=work))
         except (MlflowException, OSError) as error:
             raise MissingError(f"the files of {version} are missing ({error}); {mend}") from error
         found = artifact.digest(folder)
@@ -175,7 +200,16 @@ class Registry:
             raise MissingError(
                 f"the files of {version} were changed: SHA-256 {found[:12]}, wanted {version.digest[:12]}; {mend}"
             )
-        return artifact.load(folder)
+        return folder
+
+    def _is_intact(self, version: ModelVersion) -> bool:
+        try:
+            with tempfile.TemporaryDirectory() as work:
+                self._files(version, work=work)
+        except MissingError as error:
+            log.warning("%s", error)
+            return False
+        return True
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -247,7 +281,8 @@ def _log_model(row: Row, *, snapshot: Snapshot) -> tuple[str, str]:
         artifacts={ARTIFACT: str(row.candidate.model)},
         signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
         input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
-        pip_requirements=["digits"],
+        code_paths=[str(PACKAGE)],
+        pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
         validate_serving_input=False,
     )
     return info.model_uri, info.model_id

@@ -10,12 +10,12 @@ from digits.data.snapshot import Snapshot
 from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
-from digits.experiments.assessment import assess, is_assessed
+from digits.experiments.assessment import assess, is_assessed, mark_assessed
 from digits.experiments.candidate import Candidate
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
 from digits.experiments.fingerprint import Fingerprint, fingerprint
-from digits.experiments.tracking import Tracking
+from digits.experiments.tracking import Tracking, answering
 from digits.experiments.workers import InProcess, Workers
 from digits.project import FitParams, Project
 from digits.registry.gate import check
@@ -58,6 +58,7 @@ def families(project: Project, dataset: str, *, seconds: Mapping[str, float]) ->
     return [name for name in ordered if not params[name].members], [name for name in ordered if params[name].members]
 
 
+@answering()
 def fit(
     project: Project,
     dataset: str,
@@ -135,6 +136,7 @@ def _fingerprint(params: FitParams, family: str, *, data: str) -> Fingerprint:
     return fingerprint(params.families[family], data=data, seed=params.seed, members=members)
 
 
+@answering()
 def evaluate(
     project: Project,
     dataset: str,
@@ -179,6 +181,7 @@ def evaluate(
         metrics = crew.run(assess, candidate=candidate, split=rows, params=params, path=path, member_proba=members)
         if candidate.run_id:
             memory.log_evaluation(candidate.run_id, metrics=metrics, plots=path)
+        mark_assessed(candidate, params=params, path=path)
 
     # Ensembles combine what their members predict, so the members come first.
     for wave in (False, True):
@@ -199,6 +202,7 @@ def evaluate(
     return evaluation
 
 
+@answering()
 def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Evaluation | None = None) -> ModelVersion:
     """Make the best candidate a version of the dataset's classifier.
 
@@ -211,7 +215,9 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
     evaluation
         The evaluation; the project's last one by default.
     """
-    evaluation = evaluation or Evaluation.load(project.evaluation(dataset), candidates=project.candidates(dataset))
+    evaluation = evaluation or Evaluation.load(
+        project.evaluation(dataset), candidates=project.candidates(dataset), split=load_split(project, dataset)
+    )
     best = evaluation.best
     decision = check(best.test, params=project.params(dataset).register_)
     report("register", subject=dataset, state="running")

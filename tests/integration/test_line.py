@@ -283,10 +283,18 @@ def test_a_violated_contract_ends_the_run(checkout: Any, prefect_url: str) -> No
 
 
 def test_an_unreachable_server_is_one_line(checkout: Any) -> None:
-    """A Prefect or MLflow address where nobody answers is named, with what to do."""
+    """A Prefect or MLflow address where nobody answers is named, with what to do; so is what is not there yet."""
     done = checkout.digits("run", "digits", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+    for uri in ("http://127.0.0.1:9", "nonsense://"):
+        done = checkout.digits("predict", "digits", "any.png", MLFLOW_TRACKING_URI=uri)
+        assert done.returncode == 1
+        assert "MLFLOW_TRACKING_URI" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+    done = checkout.digits("fit", "digits", "perceptron")
+    assert done.returncode == 1
+    assert "run `digits" in done.stderr or "no family 'perceptron'" in done.stderr
     done = checkout.digits("leaderboard", "digits")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "run `digits run digits`" in done.stderr
@@ -316,8 +324,9 @@ def test_a_killed_worker_costs_a_second_try(make_checkout: Any) -> None:
     assert {row["family"] for row in json.loads(stdout)} == {"decision_tree", "cnn"}
 
 
-def test_ctrl_c_leaves_nothing_behind(checkout: Any) -> None:
-    """An interrupt in the middle of a run ends it with 130, its workers and its private server with it."""
+def test_ctrl_c_leaves_nothing_behind(make_checkout: Any) -> None:
+    """An interrupt while a family is being fitted ends the run at once, its workers and its private server with it."""
+    checkout = make_checkout({"decision_tree": {"components": 10}, "cnn": {"epochs": 1000}})
     environment = {name: value for name, value in checkout.environment.items() if name != "PREFECT_API_URL"}
     process = subprocess.Popen(
         checkout.command("run", "digits"),
@@ -329,14 +338,16 @@ def test_ctrl_c_leaves_nothing_behind(checkout: Any) -> None:
     )
     assert process.stderr is not None
     line = ""
-    while not line.startswith("validate"):
+    while not line.startswith("fit      decision_tree"):
         line = process.stderr.readline()
         assert process.poll() is None
     family = psutil.Process(process.pid).children(recursive=True)
     assert family
     process.send_signal(signal.SIGINT)
+    start = time.monotonic()
     stderr = process.stderr.read()
     assert process.wait(timeout=60) == 130, stderr
+    assert time.monotonic() - start < 30
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     deadline = time.monotonic() + 10
