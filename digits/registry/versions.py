@@ -9,18 +9,15 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import digits
 from digits.errors import MissingError
 from digits.experiments.evaluation import Row
 from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
 from digits.models import artifact
 from digits.registry.gate import Decision
+from digits.registry.packaging import ARTIFACT, log_model, model_card
 
 if TYPE_CHECKING:
     from digits.data.snapshot import Snapshot
@@ -31,26 +28,6 @@ log = logging.getLogger(__name__)
 
 PRODUCTION, STAGING = "production", "staging"
 TAG_STAGE, TAG_GATE = "stage", "gate"
-PACKAGE = Path(digits.__file__).parent
-MODEL_NAME, ARTIFACT = "model", "model"
-SERVED = Path(__file__).with_name("served.py")
-
-#: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
-_SERVED_BY = (
-    "mlflow",
-    "keras",
-    "numpy",
-    "opencv-python-headless",
-    "pandas",
-    "pydantic",
-    "scikit-learn",
-    "scipy",
-    "skops",
-    "tensorflow",
-)
-
-#: Number of images in the input example: enough to see, few enough to show.
-_EXAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -124,14 +101,14 @@ class Registry:
         return version if version.aliases else self._hold(version, STAGING)
 
     def _create(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
-        source, model_id = _log_model(row, snapshot=snapshot)
+        source, model_id = log_model(row, snapshot=snapshot)
         self._ensure_model()
         created = self._client.create_model_version(
             self.name,
             source=source,
             run_id=row.candidate.run_id,
             model_id=model_id,
-            description=_card(row, snapshot=snapshot, decision=decision),
+            description=model_card(row, snapshot=snapshot, decision=decision),
             tags={
                 TAG_FAMILY: row.candidate.family,
                 TAG_FINGERPRINT: row.candidate.fingerprint.digest,
@@ -248,57 +225,3 @@ class Registry:
             run_id=found.run_id,
             aliases=tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(found.version))),
         )
-
-
-class _PyfuncUntried:
-    """MLflow's pyfunc flavour without the trial of the input example, which would load TensorFlow here; a test does it.
-
-    `Model.log` knows the option, the flavour's own `save_model` refuses it.
-    """
-
-    @staticmethod
-    def save_model(*, validate_serving_input: bool, **arguments: Any) -> None:
-        """Save the model; the option has done its work."""
-        import mlflow
-
-        mlflow.pyfunc.save_model(**arguments)
-
-
-def _log_model(row: Row, *, snapshot: Snapshot) -> tuple[str, str]:
-    """Log the candidate's model, to which MLflow adds its run's metrics; return its address and id."""
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    shape = (-1, snapshot.height, snapshot.width)
-    outputs = [ColSpec("long", "digit"), *(ColSpec("double", f"probability_{label}") for label in row.test.classes)]
-    # Not `mlflow.pyfunc.log_model`: it would open the candidate's finished run again.
-    info = Model.log(
-        artifact_path=None,
-        name=MODEL_NAME,
-        flavor=_PyfuncUntried,
-        run_id=row.candidate.run_id,
-        python_model=str(SERVED),
-        artifacts={ARTIFACT: str(row.candidate.model)},
-        signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
-        input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
-        code_paths=[str(PACKAGE)],
-        pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
-        validate_serving_input=False,
-    )
-    return info.model_uri, info.model_id
-
-
-def _card(row: Row, *, snapshot: Snapshot, decision: Decision) -> str:
-    """Return the version's model card, in Markdown."""
-    low, high = row.test.accuracy_interval
-    criteria = "\n".join(
-        f"| {criterion.name} | {criterion.found:.4f} | {criterion.wanted} | {'yes' if criterion.passed else 'no'} |"
-        for criterion in decision.criteria
-    )
-    return (
-        f"**{row.candidate.family}** on {snapshot.dataset}, snapshot `{snapshot.digest[:12]}`: "
-        f"test accuracy {row.test.accuracy:.4f} ({row.test.confidence:.0%} interval {low:.4f} to {high:.4f}, "
-        f"{row.test.n_samples} images), macro F1 {row.test.macro.f1:.4f}, log loss {row.test.log_loss:.4f}. "
-        f"Chosen by validation accuracy, {row.candidate.validation.accuracy:.4f}.\n\n"
-        f"| gate | found | wanted | met |\n|---|---|---|---|\n{criteria}\n"
-    )
