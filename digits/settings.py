@@ -31,7 +31,7 @@ _NO_TELEMETRY = {
 #: when git is missing. MLflow would otherwise try for minutes to reach a server that is not there.
 _QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "digits",
     "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import NamedTuple
 
 from prefect import flow
@@ -23,8 +22,6 @@ from tasks.candidates import evaluate, fit, register
 from tasks.data import ingest, split, validate
 
 __all__ = ["Trained", "train"]
-
-log = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
@@ -78,7 +75,6 @@ def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Worker
         for family, future in futures.items():
             try:
                 fits.fitted.append(future.result())
-            except Exception as error:
-                log.warning("%s has no candidate", family, exc_info=True)
+            except Exception as error:  # Prefect keeps the traceback with the task's run
                 fits.failed[family] = str(error) or type(error).__name__
     return fits

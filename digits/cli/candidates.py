@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from digits.cli.display import events_shown, leaderboard_table, result_console
+from digits.cli.display import events_shown, print_leaderboard
 from digits.cli.output import print_json, print_line
 from digits.experiments.evaluation import read_evaluation
 from digits.project import Project
@@ -133,4 +133,4 @@ def show(evaluation: Path, *, json: bool) -> None:
     if json:
         print_json(content["leaderboard"])
     else:
-        result_console().print(leaderboard_table(content))
+        print_leaderboard(content)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from digits.events import Event
 
-__all__ = ["events_shown", "leaderboard_table", "result_console"]
+__all__ = ["events_shown", "print_leaderboard", "result_console"]
 
 WIDE = 120
 
@@ -87,7 +87,7 @@ def events_shown() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
+def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
     """Return the leaderboard of an evaluation as `read_evaluation` gives it, best validation accuracy first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     interval = f"test ({evaluation['confidence']:.0%} interval)"
@@ -104,9 +104,15 @@ def leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
             "reused" if row["reused"] else "trained",
             style="bold green" if number == 0 else "",
         )
-    for family, reason in evaluation["failed"].items():
-        table.add_row(Text(family, "red"), "failed", Text(reason, "red"), "", "", "", "")
     return table
+
+
+def print_leaderboard(evaluation: Mapping[str, Any]) -> None:
+    """Print the leaderboard of an evaluation on stdout, and below it which families have no place on it, and why."""
+    console = result_console()
+    console.print(_leaderboard_table(evaluation))
+    for family, reason in evaluation["failed"].items():
+        console.print(Text(f"{family}: {reason}", "red"))
 
 
 def result_console() -> Console:

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from digits.cli.candidates import show
-from digits.cli.display import events_shown, leaderboard_table, result_console
+from digits.cli.display import events_shown, print_leaderboard, result_console
 from digits.experiments import fitting
 from digits.experiments.evaluation import read_evaluation
 from digits.experiments.workers import WorkerPool, worker_pool
@@ -88,7 +88,7 @@ def _prepare(workers: WorkerPool, *, project: Project, dataset: str) -> None:
 def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
     console = result_console()
     console.print()
-    console.print(leaderboard_table(read_evaluation(trained.evaluation.path)))
+    print_leaderboard(read_evaluation(trained.evaluation.path))
     console.print(f"\n[bold]{trained.version}[/bold]: {trained.version.family}, chosen by validation accuracy")
     console.print(f"Plots and reports  {trained.evaluation.path.relative_to(project.root)}/")
     docs = project.docs(dataset) / "index.html"
