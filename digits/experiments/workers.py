@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from types import TracebackType
@@ -70,6 +71,7 @@ class WorkerPool:
     def __init__(self, count: int, *, timeout_s: float) -> None:
         self.count = count
         self._timeout_s = timeout_s
+        self._waited_for: set[Future[Any]] = set()
         # spawn: forking a process in which TensorFlow has run hangs.
         self._pool = ProcessPool(
             max_workers=count,
@@ -90,6 +92,9 @@ class WorkerPool:
 
     def stop(self) -> None:
         """Kill the workers; calls that are waited for are given up."""
+        # Not left to the pool: it forgets the calls that are running, and whoever waits for them would wait for ever.
+        for future in list(self._waited_for):
+            future.cancel()
         self._pool.stop()
         self._pool.join()
 
@@ -114,12 +119,15 @@ class WorkerPool:
             The worker's process ended: killed, out of memory, or a crash in native code.
         """
         future = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+        self._waited_for.add(future)
         try:
             result: T = future.result()
         except FutureTimeoutError as error:
             raise FitFailed(f"took longer than {self._timeout_s / 60:g} min; raise DIGITS_FIT_MINUTES") from error
         except ProcessExpired as error:
             raise WorkerDied(f"its worker process died (exit code {error.exitcode}); out of memory?") from error
+        finally:
+            self._waited_for.discard(future)
         return result
 
 

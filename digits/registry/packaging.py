@@ -53,14 +53,17 @@ class _PyfuncUntried:
         mlflow.pyfunc.save_model(**arguments)
 
 
-def log_model(row: Row, *, snapshot: Snapshot) -> tuple[str, str]:
+def log_model(row: Row, *, snapshot: Snapshot, experiment_id: str) -> tuple[str, str]:
     """Log the candidate's model, to which MLflow adds its run's metrics; return its address and id."""
+    import mlflow
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     shape = (-1, snapshot.height, snapshot.width)
     outputs = [ColSpec("long", "digit"), *(ColSpec("double", f"probability_{label}") for label in row.test.classes)]
-    # Not `mlflow.pyfunc.log_model`: it would open the candidate's finished run again.
+    # Not `mlflow.pyfunc.log_model`: it would open the candidate's finished run again. `Model.log` takes the run's id,
+    # but puts the model's files into the experiment that is set.
+    mlflow.set_experiment(experiment_id=experiment_id)
     info = Model.log(
         artifact_path=None,
         name=MODEL_NAME,

@@ -73,6 +73,7 @@ class Registry:
 
     def __init__(self, tracking: Tracking) -> None:
         self._client = tracking.client
+        self._experiment_id = tracking.experiment_id
         self.dataset = tracking.dataset
         self.name = f"{tracking.dataset}-classifier"
 
@@ -101,7 +102,7 @@ class Registry:
         return version if version.aliases else self._hold(version, STAGING)
 
     def _create(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
-        source, model_id = log_model(row, snapshot=snapshot)
+        source, model_id = log_model(row, snapshot=snapshot, experiment_id=self._experiment_id)
         self._ensure_model()
         created = self._client.create_model_version(
             self.name,
