@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from types import TracebackType
@@ -72,12 +73,8 @@ class WorkerPool:
         self.count = count
         self._timeout_s = timeout_s
         self._waited_for: set[Future[Any]] = set()
-        # spawn: forking a process in which TensorFlow has run hangs.
-        self._pool = ProcessPool(
-            max_workers=count,
-            initializer=_start_worker,
-            context=multiprocessing.get_context("spawn"),
-        )
+        self._pool = self._new_pool()
+        self._renewing = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -118,17 +115,37 @@ class WorkerPool:
         WorkerDied
             The worker's process ended: killed, out of memory, or a crash in native code.
         """
-        future = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+        try:
+            future = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+        except RuntimeError as error:
+            self._renew()
+            raise WorkerDied("the pool of workers broke down, and was started again") from error
         self._waited_for.add(future)
         try:
             result: T = future.result()
         except FutureTimeoutError as error:
             raise FitFailed(f"took longer than {self._timeout_s / 60:g} min; raise DIGITS_FIT_MINUTES") from error
+        except BrokenExecutor as error:
+            self._renew()
+            raise WorkerDied("the pool of workers broke down, and was started again") from error
         except ProcessExpired as error:
             raise WorkerDied(f"its worker process died (exit code {error.exitcode}); out of memory?") from error
         finally:
             self._waited_for.discard(future)
         return result
+
+    def _new_pool(self) -> ProcessPool:
+        # spawn: forking a process in which TensorFlow has run hangs.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPool(max_workers=self.count, initializer=_start_worker, context=context)
+
+    def _renew(self) -> None:
+        """Start a new pool in place of one that takes no more calls, as when a worker dies between two calls."""
+        with self._renewing:
+            if not self._pool.active:
+                self._pool.stop()
+                self._pool.join()
+                self._pool = self._new_pool()
 
 
 _pools: list[WorkerPool] = []

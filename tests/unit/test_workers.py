@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -34,6 +35,17 @@ def _environment(*, name: str) -> str | None:
     return os.environ.get(name)
 
 
+def _workers() -> list[psutil.Process]:
+    """Return the worker processes of this one."""
+    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+
+
+def _kill_workers() -> None:
+    for worker in _workers():
+        worker.kill()
+        worker.wait()
+
+
 def test_workers_outlive_death_timeout_and_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a killed worker, a time-out and an error the pool still works, and it leaves no process behind."""
     # A worker imports the functions by their module's name, which pytest's importlib mode does not put on the path.
@@ -48,14 +60,15 @@ def test_workers_outlive_death_timeout_and_errors(tmp_path: Path, monkeypatch: p
         with pytest.raises(FitFailed, match="no luck"):
             pool.run(functions._raise)
         assert pool.run(functions._environment, name="OMP_NUM_THREADS") == "1"
+        _kill_workers()  # between two calls, which the pool itself does not survive
+        with contextlib.suppress(WorkerDied):
+            pool.run(functions._add, a=1, b=2)
+        assert pool.run(functions._add, a=2, b=2) == 4
     with WorkerPool(1, timeout_s=2) as pool:
         with pytest.raises(FitFailed, match="DIGITS_FIT_MINUTES"):
             pool.run(functions._sleep, seconds=60)
         assert pool.run(functions._add, a=2, b=2) == 4
-    spawned = [
-        child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())
-    ]
-    assert spawned == []
+    assert _workers() == []
 
 
 def test_in_process_calls_where_it_stands() -> None:
