@@ -1,0 +1,125 @@
+"""What goes wrong costs as little as it can: one family, one try, one line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from typing import Any
+
+import httpx
+import psutil
+
+
+def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
+    """A family that cannot be fitted is shown with its reason, and its ensemble; the others are registered."""
+    families = {
+        "decision_tree": {"components": 10},
+        "k_nearest_neighbors": {"neighbors": 5000},
+        "voting": {"members": ["decision_tree", "k_nearest_neighbors"]},
+    }
+    checkout.params(fit={"families": families}, register={"minimum_accuracy": 0.999})
+    done = checkout.digits("run", "digits")
+    assert done.returncode == 0, done.stderr
+    assert "k_nearest_neighbors" in done.stdout
+    assert "5000" in done.stdout
+    assert "digits-classifier version 1 @staging: decision_tree" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    refused = checkout.digits("predict", "digits", "any.png")
+    assert refused.returncode == 1
+    assert "no production version" in refused.stderr
+
+
+def test_a_violated_contract_ends_the_run(checkout: Any, prefect_url: str) -> None:
+    """The rule is named in one line, the exit code is not zero, Prefect shows the run as failed, nothing is fitted."""
+    checkout.params(validate={"rows": [5000, 6000]})
+    done = checkout.digits("run", "digits")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "row-count" in next(line for line in done.stderr.splitlines() if line.startswith("digits: "))
+    assert not (checkout.root / "data" / "candidates").exists()
+    query = {"sort": "START_TIME_DESC", "limit": 1}
+    latest = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()[0]
+    assert latest["state_type"] == "FAILED"
+
+
+def test_an_unreachable_server_is_one_line(checkout: Any) -> None:
+    """A Prefect or MLflow address where nobody answers is named, with what to do; so is what is not there yet."""
+    done = checkout.digits("run", "digits", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+    for uri in ("http://127.0.0.1:9", "nonsense://"):
+        done = checkout.digits("predict", "digits", "any.png", MLFLOW_TRACKING_URI=uri)
+        assert done.returncode == 1
+        assert "MLFLOW_TRACKING_URI" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+    done = checkout.digits("fit", "digits", "perceptron")
+    assert done.returncode == 1
+    assert "run `digits" in done.stderr or "no family 'perceptron'" in done.stderr
+    done = checkout.digits("leaderboard", "digits")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "run `digits run digits`" in done.stderr
+
+
+def _worker(pid: int) -> psutil.Process:
+    """Return the one worker process of a run."""
+    return next(item for item in psutil.Process(pid).children() if "spawn_main" in " ".join(item.cmdline()))
+
+
+def test_a_killed_worker_costs_a_second_try(make_checkout: Any) -> None:
+    """When the process of a fit is killed, the fit is tried again in a new one, and the run ends well."""
+    checkout = make_checkout({"decision_tree": {"components": 10}, "cnn": {"epochs": 30, "batch_size": 50}})
+    process = subprocess.Popen(
+        checkout.command("run", "digits", "--json"),
+        cwd=checkout.root,
+        env={**checkout.environment, "DIGITS_WORKERS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("split"):
+        assert process.poll() is None
+    # The network goes first; a worker that has computed for so long has done its imports, and is fitting.
+    while _worker(process.pid).cpu_times().user < 11:
+        assert process.poll() is None
+        time.sleep(0.1)
+    _worker(process.pid).kill()
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert "its worker process died" in stderr
+    assert {row["family"] for row in json.loads(stdout)} == {"decision_tree", "cnn"}
+
+
+def test_ctrl_c_leaves_nothing_behind(make_checkout: Any) -> None:
+    """An interrupt while a family is being fitted ends the run at once, its workers and its private server with it."""
+    checkout = make_checkout({"decision_tree": {"components": 10}, "cnn": {"epochs": 1000}})
+    environment = {name: value for name, value in checkout.environment.items() if name != "PREFECT_API_URL"}
+    environment["DIGITS_WORKERS"] = "2"
+    process = subprocess.Popen(
+        checkout.command("run", "digits"),
+        cwd=checkout.root,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    line = ""
+    while not line.startswith("fit      decision_tree"):
+        line = process.stderr.readline()
+        assert process.poll() is None
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    stderr = process.stderr.read()
+    assert process.wait(timeout=60) == 130, stderr
+    assert time.monotonic() - start < 30
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(child.is_running() for child in family):
+        time.sleep(0.1)
+    assert [child for child in family if child.is_running()] == []
