@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from digits.errors import ParamsError
 
-__all__ = ["ONE_THREAD", "Settings", "environment_without", "prepare_environment"]
+__all__ = ["GARBAGE_THRESHOLD", "ONE_THREAD", "Settings", "environment_without", "prepare_environment"]
 
 #: None of the tools may send usage data anywhere, unless the user's own environment says so.
 _NO_TELEMETRY = {
@@ -46,6 +46,10 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
 }
+
+
+#: New objects after which a process looks for garbage: importing the libraries makes millions, and all of them stay.
+GARBAGE_THRESHOLD = 100_000
 
 
 def _usable_cores() -> int:

@@ -5,6 +5,7 @@ Each command stands in a module of its wing and is imported when it is called, s
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -13,7 +14,7 @@ from cyclopts import App
 
 import digits
 from digits.errors import DigitsError
-from digits.settings import prepare_environment
+from digits.settings import GARBAGE_THRESHOLD, prepare_environment
 
 __all__ = ["app", "main"]
 
@@ -42,6 +43,8 @@ INTERRUPTED = 130
 def main() -> NoReturn:
     """Run the command line; an error of `digits.errors` is one line and its exit code, never a traceback."""
     prepare_environment()
+    # The libraries' millions of objects stay until the end: looking for garbage among them takes a second each time.
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         app()
         code = 0
@@ -58,4 +61,6 @@ def main() -> NoReturn:
     except OSError as error:
         sys.stderr.write(f"digits: the system refuses: {error}; is the disk full, or the folder not writable?\n")
         code = 1
+    finally:
+        gc.freeze()
     sys.exit(code)

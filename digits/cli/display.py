@@ -31,7 +31,8 @@ class _Board(logging.Handler):
         super().__init__(logging.INFO)
         self.console = console
         self.live: Live | None = None
-        self._rows: dict[tuple[str, str], tuple[Event, float]] = {}
+        self._rows: dict[tuple[str, str], tuple[Event, float]] = {}  # seconds it took; when it started, while it runs
+        self._started: dict[tuple[str, str], float] = {}
         self._spinner = Spinner("dots")
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -40,12 +41,13 @@ class _Board(logging.Handler):
         if event is None:
             return
         key = (event.step, event.subject)
-        started = self._rows[key][1] if key in self._rows else time.monotonic()
-        if event.state != "running":
-            started = time.monotonic() - started
-        self._rows[key] = (event, started)
-        if self.live is None and event.state != "running":
-            self.console.print(_line(event, seconds=started))
+        over = event.state != "running"
+        started = self._started.setdefault(key, time.monotonic())
+        if over:
+            del self._started[key]  # tried again, it starts anew
+        self._rows[key] = (event, time.monotonic() - started if over else started)
+        if self.live is None and over:
+            self.console.print(_line(event, seconds=time.monotonic() - started))
 
     def __rich__(self) -> RenderableType:
         """Draw all pieces of work, one line each."""

@@ -1,4 +1,7 @@
-"""The command that runs the whole line."""
+"""The command that runs the whole line.
+
+The private Prefect server takes longest to start: what is heavy is imported after it has been told to.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from digits.cli.candidates import show
 from digits.cli.display import events_shown, print_leaderboard, result_console
-from digits.experiments import fitting
-from digits.experiments.evaluation import read_evaluation
 from digits.experiments.workers import WorkerPool, worker_pool
 from digits.files import only_one
 from digits.project import Project
@@ -46,7 +46,6 @@ def run(dataset: str, *, json: bool = False) -> None:
     """
     project = Project.find()
     settings = Settings.load(project.root)
-    project.params(dataset)
     # SIGHUP is what the closing of the terminal sends; Windows has none.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -54,6 +53,8 @@ def run(dataset: str, *, json: bool = False) -> None:
     with events_shown():
         trained = _trained(project, dataset, settings=settings)
     if json:
+        from digits.cli.candidates import show
+
         show(trained.evaluation.path, json=True)
     else:
         _show_all(trained, project=project, dataset=dataset)
@@ -67,7 +68,7 @@ def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
         prefect_server(settings.prefect_api_url, state=project.state / "prefect") as server,
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
     ):
-        _prepare(workers, project=project, dataset=dataset)
+        _prepare(workers, project=project, dataset=dataset, settings=settings)
         from flows.train import train
 
         quiet_console()
@@ -75,17 +76,27 @@ def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
         return train(dataset)
 
 
-def _prepare(workers: WorkerPool, *, project: Project, dataset: str) -> None:
-    """Use the time until the server answers: import what the first run of a dataset is going to need."""
+def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: Settings) -> None:
+    """Use the time until the server answers: load what the first run is going to need, and open its experiment.
+
+    What this process needs comes first: the data steps run here while the workers still load theirs.
+    """
+    import flows.train  # noqa: F401
+    from digits.experiments import fitting
+    from digits.steps.candidates import tracking
+
     families = project.params(dataset).fit.families
     missing = [name for name in families if not (project.candidates(dataset) / name).exists()]
     if missing:
-        workers.prepare(fitting.import_libraries, families=[families[name] for name in missing])
         import great_expectations  # noqa: F401
-    import mlflow  # noqa: F401
+    tracking(project, dataset, settings=settings)
+    if missing:
+        workers.prepare(fitting.import_libraries, families=[families[name] for name in missing])
 
 
 def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
+    from digits.experiments.evaluation import read_evaluation
+
     console = result_console()
     console.print()
     print_leaderboard(read_evaluation(trained.evaluation.path))

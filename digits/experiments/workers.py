@@ -6,6 +6,7 @@ Heavy libraries are imported once per worker instead of once per fit. Each worke
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import signal
@@ -20,7 +21,7 @@ from typing import Any, Protocol, Self, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from digits.errors import FitFailed
-from digits.settings import ONE_THREAD, prepare_environment
+from digits.settings import GARBAGE_THRESHOLD, ONE_THREAD, prepare_environment
 
 __all__ = ["InProcess", "WorkerDied", "WorkerPool", "Workers", "worker_pool"]
 
@@ -181,4 +182,5 @@ def worker_pool(count: int, *, timeout_s: float) -> Iterator[WorkerPool]:
 def _start_worker() -> None:
     """Set up a worker before it imports any library: one thread, no chatter, Ctrl-C handled by the parent alone."""
     prepare_environment(ONE_THREAD)
+    gc.set_threshold(GARBAGE_THRESHOLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

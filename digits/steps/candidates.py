@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from digits.data.snapshot import Snapshot
+from digits.dataset_params import FitParams
 from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
@@ -17,7 +18,7 @@ from digits.experiments.evaluation import evaluate as evaluate_candidates
 from digits.experiments.fingerprint import Fingerprint, fingerprint
 from digits.experiments.tracking import Tracking, answering
 from digits.experiments.workers import InProcess, Workers
-from digits.project import FitParams, Project
+from digits.project import Project
 from digits.registry.gate import check
 from digits.registry.versions import ModelVersion, Registry
 from digits.settings import Settings

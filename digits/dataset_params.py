@@ -1,0 +1,106 @@
+"""The params of one dataset: what ``params.yaml`` may hold under its name, a section per step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+from pydantic import Field, ValidationError, create_model, model_validator
+
+from digits.data.bounds import ValidateParams
+from digits.data.sources import IngestParams
+from digits.data.split import SplitParams
+from digits.errors import ParamsError
+from digits.experiments.assessment import EvaluateParams
+from digits.models.families import FAMILIES
+from digits.models.family import Family
+from digits.models.networks import Network
+from digits.params import Section
+from digits.registry.gate import RegisterParams
+
+__all__ = ["DatasetParams", "FitParams"]
+
+if TYPE_CHECKING:
+    Families = Section
+else:
+    #: A key per family, so that a fault is named with its path; those that are not named are not fitted.
+    Families = create_model(
+        "Families", __base__=Section, **{name: (family | None, None) for name, family in FAMILIES.items()}
+    )
+
+
+class FitParams(Section):
+    """Section ``fit`` of ``params.yaml``: the seed, and each family with its hyper-parameters."""
+
+    seed: int = Field(ge=0)
+    named: Families = Field(alias="families")
+
+    @property
+    def families(self) -> dict[str, Family]:
+        """The families to fit, by name."""
+        return {name: family for name in FAMILIES if (family := getattr(self.named, name)) is not None}
+
+    @model_validator(mode="after")
+    def _members_are_fitted(self) -> Self:
+        for name, family in self.families.items():
+            missing = set(family.members) - set(self.families)
+            if missing:
+                raise ValueError(f"families.{name}.members names {', '.join(sorted(missing))}, not among the families")
+            nested = [member for member in family.members if member not in missing and self.families[member].members]
+            if nested:
+                raise ValueError(f"families.{name}.members names {', '.join(nested)}, an ensemble itself")
+        threads = {family.threads for family in self.families.values() if isinstance(family, Network)}
+        if len(threads) > 1:
+            raise ValueError(f"the networks' threads are {sorted(threads)}; TensorFlow has one number per process")
+        if not self.families:
+            raise ValueError(f"families names none; there are {', '.join(FAMILIES)}")
+        return self
+
+
+class DatasetParams(Section):
+    """Everything that the results of one dataset depend on; a section per step."""
+
+    ingest: IngestParams
+    validate_: ValidateParams = Field(default_factory=ValidateParams, alias="validate")
+    split: SplitParams
+    fit: FitParams
+    evaluate: EvaluateParams = EvaluateParams()
+    register_: RegisterParams = Field(alias="register")
+
+    @classmethod
+    def read(cls, content: Any, *, path: str) -> Self:
+        """Return the params that `content`, plain values found under the key `path`, spells.
+
+        Raises
+        ------
+        ParamsError
+            It holds an unknown key, a wrong type or a value out of range; the message begins with the key's path.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise ParamsError(_one_line(error, section=path)) from error
+
+
+def _one_line(error: ValidationError, *, section: str) -> str:
+    """Return the first fault with the path of its key, and how many more there are."""
+    first, *others = error.errors()
+    path = ".".join([section, *map(str, first["loc"])])
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(first["loc"])
+        return f"{path} is not a known key{f'; known are {known}' if known else ''}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    found = "" if isinstance(first["input"], dict) else f" is {first['input']!r}"
+    return f"{path}{found}: {message}{more}"
+
+
+def _keys_beside(path: tuple[int | str, ...]) -> str:
+    """Return the keys that the section at `path` may hold, but for its last part; empty where that is not plain."""
+    section: Any = DatasetParams
+    for part in path[:-1]:
+        keys = {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+        options = (keys.get(str(part)), *get_args(keys.get(str(part))))
+        section = next((item for item in options if isinstance(item, type) and issubclass(item, Section)), None)
+        if section is None:
+            return ""
+    return ", ".join(field.alias or name for name, field in section.model_fields.items())
