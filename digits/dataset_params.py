@@ -20,39 +20,48 @@ from digits.registry.gate import RegisterParams
 __all__ = ["DatasetParams", "FitParams"]
 
 if TYPE_CHECKING:
-    Families = Section
+
+    class Families(Section): ...
+
+    class Ensembles(Section): ...
+
 else:
     #: A key per family, so that a fault is named with its path; those that are not named are not fitted.
-    Families = create_model(
-        "Families", __base__=Section, **{name: (family | None, None) for name, family in FAMILIES.items()}
+    Families, Ensembles = (
+        create_model(
+            title,
+            __base__=Section,
+            **{name: (family | None, None) for name, family in FAMILIES.items() if family.section == section},
+        )
+        for title, section in (("Families", "families"), ("Ensembles", "ensembles"))
     )
 
 
 class FitParams(Section):
-    """Section ``fit`` of ``params.yaml``: the seed, and each family with its hyper-parameters."""
+    """Section ``fit`` of ``params.yaml``: the seed, and each family and ensemble with its hyper-parameters."""
 
     seed: int = Field(ge=0)
-    named: Families = Field(alias="families")
+    singles: Families = Field(alias="families")
+    combined: Ensembles = Field(default_factory=Ensembles, alias="ensembles")
 
     @property
     def families(self) -> dict[str, Family]:
-        """The families to fit, by name."""
-        return {name: family for name in FAMILIES if (family := getattr(self.named, name)) is not None}
+        """What to fit, by name: the families, then the ensembles."""
+        named: dict[str, Family | None] = {**dict(self.singles), **dict(self.combined)}
+        return {name: family for name in FAMILIES if (family := named[name]) is not None}
 
     @model_validator(mode="after")
     def _members_are_fitted(self) -> Self:
+        fitted = [name for name, family in self.families.items() if not family.members]
         for name, family in self.families.items():
-            missing = set(family.members) - set(self.families)
-            if missing:
-                raise ValueError(f"families.{name}.members names {', '.join(sorted(missing))}, not among the families")
-            nested = [member for member in family.members if member not in missing and self.families[member].members]
-            if nested:
-                raise ValueError(f"families.{name}.members names {', '.join(nested)}, an ensemble itself")
+            if missing := sorted(set(family.members) - set(fitted)):
+                known = f"not among the families {', '.join(fitted)}"
+                raise ValueError(f"ensembles.{name}.members names {', '.join(missing)}, {known}")
         threads = {family.threads for family in self.families.values() if isinstance(family, Network)}
         if len(threads) > 1:
             raise ValueError(f"the networks' threads are {sorted(threads)}; TensorFlow has one number per process")
-        if not self.families:
-            raise ValueError(f"families names none; there are {', '.join(FAMILIES)}")
+        if not fitted:
+            raise ValueError(f"families names none; there are {', '.join(dict(self.singles))}")
         return self
 
 

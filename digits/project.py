@@ -89,9 +89,11 @@ class Project:
         """Folder of a dataset's split."""
         return self.root / "data" / "splits" / dataset
 
-    def candidates(self, dataset: str) -> Path:
-        """Folder of a dataset's candidates, one folder per family."""
-        return self.root / "data" / "candidates" / dataset
+    def candidate(self, dataset: str, family: str) -> Path:
+        """Folder of the candidate of a family or an ensemble."""
+        from digits.models.families import FAMILIES
+
+        return self.root / "data" / "candidates" / dataset / FAMILIES[family].section / family
 
     def evaluation(self, dataset: str) -> Path:
         """Folder of a dataset's evaluation."""

@@ -71,7 +71,7 @@ def overhead(dataset: str = "mnist", *, json: bool = False) -> None:
         sys.stderr.write(f"digits: whole run on {dataset}\n")
         pipeline_seconds, peak_bytes = _timed_run(copied, dataset, mnist_dir=settings.mnist_dir)
         found = {
-            name: Candidate.load(copied.candidates(dataset) / name).validation
+            name: Candidate.load(copied.candidate(dataset, name)).validation
             for name in copied.params(dataset).fit.families
         }
         sys.stderr.write(f"digits: {pipeline_seconds:.1f} s; now the same fits by a plain script\n")

@@ -86,7 +86,7 @@ def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: S
     from digits.steps.candidates import tracking
 
     families = project.params(dataset).fit.families
-    missing = [name for name in families if not (project.candidates(dataset) / name).exists()]
+    missing = [name for name in families if not project.candidate(dataset, name).exists()]
     if missing:
         import great_expectations  # noqa: F401
     tracking(project, dataset, settings=settings)

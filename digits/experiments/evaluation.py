@@ -6,7 +6,7 @@ Does not know how candidates came to be (``fitting``) or what becomes of the bes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -112,8 +112,8 @@ class Evaluation:
         return self.path / family
 
     @classmethod
-    def load(cls, path: Path, *, candidates: Path, split: Split) -> Self:
-        """Read the evaluation in `path`, of candidates in the folder `candidates`.
+    def load(cls, path: Path, *, candidate: Callable[[str], Path], split: Split) -> Self:
+        """Read the evaluation in `path`, of candidates in the folders that `candidate` gives.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Evaluation:
         try:
             rows = tuple(
                 Row(
-                    candidate=Candidate.load(candidates / row["family"]),
+                    candidate=Candidate.load(candidate(row["family"])),
                     test=read_metrics(path / row["family"]),
                     reused=row["reused"],
                 )

@@ -16,6 +16,8 @@ __all__ = ["Stacking", "Voting"]
 class _EnsembleFamily(Family):
     """What the ensembles share: `members`, the families that they are made of, and the folds of their own score."""
 
+    section: ClassVar[str] = "ensembles"
+
     model_config = ConfigDict(serialize_by_alias=True)
 
     # The property of `Family` has the name; a field of that name would be hidden behind it.

@@ -25,12 +25,16 @@ class Family(Section):
     ----------
     name
         What the family is called in ``params.yaml``, in MLflow and on the leaderboard: the field's word, snake_case.
+    section
+        Where it stands in ``params.yaml`` and among the candidates: ``families``, or ``ensembles``, which are made of
+        families that are fitted already.
     threads
         Number of threads that a fit may use. A param, not a setting: with another number of threads floating-point
         sums are taken in another order, and the same seed would give another model.
     """
 
     name: ClassVar[str]
+    section: ClassVar[str] = "families"
 
     threads: int = Field(default=1, ge=1, le=256)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from digits.data.snapshot import Snapshot
@@ -82,9 +83,10 @@ def fit(
     parent
         The pipeline run that this fit is part of.
     """
-    params, rows, path = project.params(dataset).fit, load_split(project, dataset), project.candidates(dataset) / family
+    params = project.params(dataset).fit
     if family not in params.families:
         raise ParamsError(f"no family {family!r} in {dataset}'s params; it has {', '.join(params.families)}")
+    rows, path = load_split(project, dataset), project.candidate(dataset, family)
     print_ = _fingerprint(params, family, data=rows.digest)
     known = memory.recall(print_.digest, path=path)
     if known is not None:
@@ -126,7 +128,7 @@ def remembered(project: Project, dataset: str, family: str, *, memory: Tracking,
         It was not fitted yet; one of other params, or of other data, is none.
     """
     print_ = _fingerprint(project.params(dataset).fit, family, data=data)
-    known = memory.recall(print_.digest, path=project.candidates(dataset) / family)
+    known = memory.recall(print_.digest, path=project.candidate(dataset, family))
     if known is None:
         raise MissingError(f"{family} is not fitted with today's params and data; run `digits fit {dataset} {family}`")
     return known
@@ -217,7 +219,7 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         The evaluation; the project's last one by default.
     """
     evaluation = evaluation or Evaluation.load(
-        project.evaluation(dataset), candidates=project.candidates(dataset), split=load_split(project, dataset)
+        project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=load_split(project, dataset)
     )
     best = evaluation.best
     decision = check(best.test, params=project.params(dataset).register_)

@@ -158,7 +158,7 @@ def test_a_second_run_reuses_everything(ran: Any) -> None:
 def test_a_terminal_shows_the_steps_and_no_other_progress(ran: Any) -> None:
     """On a terminal each step and family has its line, in colour; no tool draws bars or says anything beside it."""
     shutil.rmtree(ran.root / "data/splits")
-    shutil.rmtree(ran.root / "data/candidates/digits/voting")
+    shutil.rmtree(ran.root / "data/candidates/digits/ensembles/voting")
     screen = _on_a_terminal(ran, "run", "digits")
     lines = [line for line in screen if line.strip()]
     for step in ("ingest   digits", "validate digits", "split    digits", "fit      voting", "evaluate digits"):
@@ -217,7 +217,7 @@ def test_dvc_agrees_that_nothing_changed(ran: Any) -> None:
 
 def test_a_lost_candidate_comes_back_from_mlflow(ran: Any) -> None:
     """A candidate whose folder is gone, or whose files were damaged, is brought back instead of fitted again."""
-    folder = ran.root / "data/candidates/digits"
+    folder = ran.root / "data/candidates/digits/families"
     shutil.rmtree(folder / "decision_tree")
     model = next((folder / "logistic_regression" / "model").iterdir())
     model.write_bytes(model.read_bytes()[:-10])
@@ -236,7 +236,7 @@ def test_other_params_make_another_candidate(ran: Any) -> None:
     before = (ran.root / "params.yaml").read_text(encoding="utf-8")
     families = {**FAMILIES, "k_nearest_neighbors": {"neighbors": 3}}
     try:
-        ran.params(fit={"families": families})
+        ran.families(families)
         refused = ran.digits("fit", "digits", "voting")
         assert refused.returncode == 1
         assert "k_nearest_neighbors is not fitted with today's params" in refused.stderr

@@ -18,8 +18,8 @@ def _readme(root: Path) -> str:
 
 def test_the_steps_work_as_written(root: Path, make_checkout: Any) -> None:
     """Every command of the README's step-by-step block runs, in its order, and the picture of a seven is read."""
-    content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    checkout = make_checkout(content["datasets"]["digits"]["fit"]["families"])
+    fit = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["datasets"]["digits"]["fit"]
+    checkout = make_checkout({**fit["families"], **fit["ensembles"]})
     blocks = re.findall(r"```sh\n(.*?)```", _readme(root), flags=re.DOTALL)
     commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line]
     assert len(commands) >= 10

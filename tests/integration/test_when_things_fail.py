@@ -19,7 +19,8 @@ def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
         "k_nearest_neighbors": {"neighbors": 5000},
         "voting": {"members": ["decision_tree", "k_nearest_neighbors"]},
     }
-    checkout.params(fit={"families": families}, register={"minimum_accuracy": 0.999})
+    checkout.families(families)
+    checkout.params(register={"minimum_accuracy": 0.999})
     done = checkout.digits("run", "digits")
     assert done.returncode == 0, done.stderr
     assert "k_nearest_neighbors" in done.stdout

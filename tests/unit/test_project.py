@@ -35,7 +35,11 @@ def test_the_projects_own_params_are_valid(root: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("datasets.digits.fit.sed", 1, "datasets.digits.fit.sed is not a known key; known are seed, families"),
+        (
+            "datasets.digits.fit.sed",
+            1,
+            "datasets.digits.fit.sed is not a known key; known are seed, families, ensembles",
+        ),
         ("datasets.digits.fit.seed", "x", "datasets.digits.fit.seed is 'x': Input should be a valid integer"),
         (
             "datasets.digits.fit.families.perceptron",
@@ -43,7 +47,7 @@ def test_the_projects_own_params_are_valid(root: Path) -> None:
             "families.perceptron is not a known key; known are logistic_reg",
         ),
         ("datasets.digits.fit.families.svm", {"C": -1}, "datasets.digits.fit.families.svm.C is -1"),
-        ("datasets.digits.fit.families.voting", {"members": ["svm", "me"]}, "families.voting.members names me"),
+        ("datasets.digits.fit.ensembles.voting", {"members": ["svm", "me"]}, "ensembles.voting.members names me"),
         ("datasets.digits.split.validation", {"take": "folds", "folds": 1}, "datasets.digits.split.validation"),
         ("datasets.digits.ingest", {"source": "web"}, "datasets.digits.ingest"),
         ("datasets.digits.register.minimum_accuracy", 1.5, "datasets.digits.register.minimum_accuracy is 1.5"),
