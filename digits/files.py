@@ -78,7 +78,7 @@ def only_one(lock: Path) -> Iterator[None]:
     try:
         held.acquire(blocking=False)
     except Timeout:
-        log.warning("another run is going on in this checkout (%s); waiting for its end", lock)
+        log.warning("somebody else holds %s; waiting for its end", lock)
         held.acquire()
     try:
         yield

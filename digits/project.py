@@ -104,6 +104,10 @@ class Project:
         """Folder of what belongs to this machine alone: the private Prefect server, downloads, logs."""
         return self.root / ".state"
 
+    def lock(self, *names: str) -> Path:
+        """File that whoever writes the results of that name holds, so that nothing is made twice at once."""
+        return self.state / "locks" / ".".join(names)
+
     @property
     def tracking_uri(self) -> str:
         """The local MLflow store, where no server is named."""
@@ -115,10 +119,13 @@ class Project:
         return self.root / "mlflow" / "artifacts"
 
     def git_tags(self) -> dict[str, str]:
-        """Return the tags that name the code of a run: commit, and whether files differ from it; empty without git."""
+        """Return the tags that name the code of a run: commit, and whether files differ from it; empty without git.
+
+        What DVC has recorded of its results does not count as a difference.
+        """
         try:
             sha = self._git("rev-parse", "HEAD")
-            dirty = bool(self._git("status", "--porcelain", "--untracked-files=no"))
+            dirty = bool(self._git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock"))
         except (OSError, subprocess.CalledProcessError):
             return {}
         return {"git.sha": sha, "git.dirty": str(dirty).lower()}

@@ -56,25 +56,32 @@ def train(dataset: str) -> Trained:
         )
         with memory.finishing(parent):
             fits = _fit_all(project, rows, memory=memory, workers=workers, parent=parent)
-            evaluation = evaluate(
-                dataset, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent
-            )
+            evaluation = evaluate(rows, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent)
             version = register(dataset, evaluation, memory=memory)
     return Trained(evaluation=evaluation, version=version)
 
 
 def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Workers, parent: str) -> _Fits:
     """Fit the families side by side, then the ensembles, whose members must be there; a failure costs that family."""
-    dataset = rows.snapshot.dataset
     fits = _Fits(fitted=[], failed={})
-    for wave in steps.families(project, dataset, seconds=memory.fit_seconds()):
+    done: list[PrefectFuture[Fitted]] = []
+    for wave in steps.families(project, rows.snapshot.dataset, seconds=memory.fit_seconds()):
         futures: dict[str, PrefectFuture[Fitted]] = {
-            family: fit.submit(family, dataset=dataset, memory=memory, workers=workers, parent=parent)
+            family: fit.submit(
+                family,
+                rows=rows,
+                memory=memory,
+                workers=workers,
+                parent=parent,
+                wait_for=done,
+                return_state=False,
+            )
             for family in wave
         }
         for family, future in futures.items():
             try:
                 fits.fitted.append(future.result())
+                done.append(future)
             except Exception as error:  # Prefect keeps the traceback with the task's run
                 fits.failed[family] = str(error) or type(error).__name__
     return fits

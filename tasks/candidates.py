@@ -9,6 +9,7 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from digits.data.split import Split
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerDied, Workers
@@ -17,6 +18,7 @@ from digits.registry.versions import ModelVersion
 from digits.settings import Settings
 from digits.steps import candidates as steps
 from digits.steps.candidates import Fitted
+from tasks.memory import fit_stage, record
 
 __all__ = ["evaluate", "fit", "register"]
 
@@ -32,14 +34,14 @@ async def _may_succeed_again(task: Any, task_run: Any, state: Any) -> bool:
     retries=Settings.load().fit_retries,
     retry_condition_fn=_may_succeed_again,
 )
-def fit(family: str, *, dataset: str, memory: Tracking, workers: Workers, parent: str) -> Fitted:
+def fit(family: str, *, rows: Split, memory: Tracking, workers: Workers, parent: str) -> Fitted:
     """Fit one family in a worker process, unless MLflow remembers the result."""
-    return steps.fit(Project.find(), dataset, family, memory=memory, workers=workers, parent=parent)
+    return steps.fit(Project.find(), rows.snapshot.dataset, family, memory=memory, workers=workers, parent=parent)
 
 
-@task(task_run_name="evaluate {dataset}", cache_policy=NO_CACHE)
+@task(task_run_name="evaluate {rows.snapshot.dataset}", cache_policy=NO_CACHE)
 def evaluate(
-    dataset: str,
+    rows: Split,
     fitted: Sequence[Fitted],
     *,
     failed: Mapping[str, str],
@@ -47,10 +49,13 @@ def evaluate(
     workers: Workers,
     parent: str,
 ) -> Evaluation:
-    """Score every candidate on the test rows and rank them by their validation scores."""
+    """Score every candidate on the test rows and rank them by their validation scores; tell DVC what came out."""
+    project, dataset = Project.find(), rows.snapshot.dataset
     evaluation = steps.evaluate(
-        Project.find(), dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
+        project, dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
     )
+    families = [item.candidate.family for item in fitted]
+    record(project.root, stages=[*(fit_stage(dataset, family) for family in families), f"evaluate@{dataset}"])
     create_table_artifact(
         key=f"leaderboard-{dataset}".lower().replace("_", "-"),
         table=[row.as_dict() for row in evaluation.rows],

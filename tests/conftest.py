@@ -169,7 +169,7 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
 
     def make(families: dict[str, Any] | None = None) -> Checkout:
         folder = tmp_path_factory.mktemp("checkout")
-        for name in ("params.yaml", "dvc.yaml"):
+        for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
             shutil.copy(root / name, folder / name)
         shutil.copytree(root / "digits", folder / "digits", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(root / "data" / "sources", folder / "data" / "sources")

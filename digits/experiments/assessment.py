@@ -1,12 +1,15 @@
-"""An assessment: one candidate scored once on the test rows, with its plots, in a folder of its own.
+"""An assessment: one candidate scored once on the test rows, with its plots.
 
-Does not know of other candidates; ``evaluation`` puts them in order.
+It lies in the folder of an evaluation: predictions and metrics in ``scores/FAMILY``, plots in ``plots/FAMILY``, and in
+``assessed/FAMILY.txt`` what of. Does not know of other candidates, but of an ensemble's members; ``evaluation`` puts
+them in order.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,19 @@ from digits.models import artifact
 from digits.models.ensembles import Ensemble
 from digits.params import Section
 
-__all__ = ["EvaluateParams", "assess", "is_assessed", "mark_assessed", "read_metrics"]
+__all__ = [
+    "EvaluateParams",
+    "assess",
+    "forget_others",
+    "is_assessed",
+    "mark_assessed",
+    "plots_folder",
+    "read_metrics",
+    "scores_folder",
+]
 
-KEY, PROBA, METRICS, REPORT = "key.txt", "test_proba.npy", "metrics.json", "classification_report.txt"
+SCORES, PLOTS, ASSESSED = "scores", "plots", "assessed"
+PROBA, METRICS, REPORT = "test_proba.npy", "metrics.json", "classification_report.txt"
 CONFUSION_PLOT, MISCLASSIFIED_PLOT, CURVES_PLOT = "confusion_matrix.png", "misclassified.png", "learning_curves.png"
 
 
@@ -49,38 +62,54 @@ def assessment_key(candidate: Candidate, *, params: EvaluateParams) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def is_assessed(candidate: Candidate, *, params: EvaluateParams, path: Path) -> bool:
-    """Return whether `path` holds an assessment of this very candidate."""
+def scores_folder(evaluation: Path, family: str) -> Path:
+    """Return the folder of a family's test predictions and metrics in the folder `evaluation`."""
+    return evaluation / SCORES / family
+
+
+def plots_folder(evaluation: Path, family: str) -> Path:
+    """Return the folder of a family's plots in the folder `evaluation`."""
+    return evaluation / PLOTS / family
+
+
+def is_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> bool:
+    """Return whether `evaluation` holds an assessment of this very candidate."""
+    folders = (scores_folder(evaluation, candidate.family), plots_folder(evaluation, candidate.family))
     try:
-        return (path / KEY).read_text(encoding="utf-8") == assessment_key(candidate, params=params)
+        key = _key_file(evaluation, candidate.family).read_text(encoding="utf-8")
     except OSError:
         return False
+    return key == assessment_key(candidate, params=params) and all(folder.is_dir() for folder in folders)
 
 
-def mark_assessed(candidate: Candidate, *, params: EvaluateParams, path: Path) -> None:
-    """Say in `path` that the assessment is whole, and logged where it is to be seen."""
-    with replaced_file(path / KEY) as work:
+def mark_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> None:
+    """Say in `evaluation` that the assessment is whole, and logged where it is to be seen."""
+    with replaced_file(_key_file(evaluation, candidate.family)) as work:
         work.write_text(assessment_key(candidate, params=params), encoding="utf-8")
 
 
-def assess(
-    candidate: Candidate, *, split: Split, params: EvaluateParams, path: Path, member_proba: Sequence[Path] = ()
-) -> Metrics:
-    """Score one candidate on the test rows and draw its plots into the folder `path`.
+def forget_others(evaluation: Path, *, families: Collection[str]) -> None:
+    """Remove what `evaluation` holds of families that are not among `families`."""
+    for folder in (evaluation / SCORES, evaluation / PLOTS):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.is_dir() and path.name not in families:
+                shutil.rmtree(path)
+
+
+def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evaluation: Path) -> Metrics:
+    """Score one candidate on the test rows and draw its plots.
 
     Parameters
     ----------
     candidate
-        The candidate.
+        The candidate. An ensemble's members are assessed already: their predictions are combined instead of being
+        computed again.
     split
         Whose test rows are read.
     params
         Section ``evaluate``.
-    path
-        Folder of the candidate's evaluation.
-    member_proba
-        For an ensemble: its members' evaluated folders, in its own order; their predictions are combined instead of
-        being computed again.
+    evaluation
+        Folder of the evaluation.
 
     Raises
     ------
@@ -90,25 +119,29 @@ def assess(
     snapshot, rows = split.snapshot, split.test()
     images, labels = snapshot.images()[rows], np.asarray(snapshot.labels())
     estimator = artifact.load(candidate.model)
+    members = [scores_folder(evaluation, member) for member in candidate.fingerprint.members]
     with threadpool_limits(limits=int(candidate.fingerprint.params["threads"])):
-        if isinstance(estimator, Ensemble) and member_proba:
-            proba = estimator.combine(
-                np.stack([np.load(folder / PROBA, allow_pickle=False) for folder in member_proba])
-            )
+        if isinstance(estimator, Ensemble):
+            proba = estimator.combine(np.stack([np.load(folder / PROBA, allow_pickle=False) for folder in members]))
         else:
             proba = _aligned(estimator.predict_proba(images), estimator.classes_, classes=np.unique(labels))
     metrics = score(labels[rows], proba, classes=np.unique(labels).tolist(), confidence=params.confidence)
-    with replaced_folder(path) as work:
+    with replaced_folder(scores_folder(evaluation, candidate.family)) as work:
         np.save(work / PROBA, proba, allow_pickle=False)
         write_json(work / METRICS, metrics.model_dump(mode="json"))
         (work / REPORT).write_text(metrics.report, encoding="utf-8")
+    with replaced_folder(plots_folder(evaluation, candidate.family)) as work:
         _draw(candidate, metrics=metrics, images=images, labels=labels[rows], proba=proba, split=split, folder=work)
     return metrics
 
 
-def read_metrics(folder: Path) -> Metrics:
-    """Read the test metrics that `assess` wrote into a candidate's folder."""
-    return Metrics.model_validate_json((folder / METRICS).read_text(encoding="utf-8"))
+def read_metrics(evaluation: Path, family: str) -> Metrics:
+    """Read the test metrics that `assess` wrote for a family."""
+    return Metrics.model_validate_json((scores_folder(evaluation, family) / METRICS).read_text(encoding="utf-8"))
+
+
+def _key_file(evaluation: Path, family: str) -> Path:
+    return evaluation / ASSESSED / f"{family}.txt"
 
 
 def _aligned(proba: NDArray[np.float64], columns: NDArray[Any], *, classes: NDArray[np.uint8]) -> NDArray[np.float64]:

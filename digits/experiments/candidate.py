@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from digits.errors import MissingError
 from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.metrics import Metrics
-from digits.files import write_json
+from digits.files import sha256_of_file, write_json
+from digits.models import artifact
 
 __all__ = ["Candidate"]
 
@@ -38,6 +39,8 @@ class Candidate:
         What its bits depend on.
     digest
         SHA-256 over the files of the model.
+    proba_digest
+        SHA-256 of ``validation_proba.npy``.
     validation
         Metrics of the out-of-fold predictions for the validation rows.
     history
@@ -46,7 +49,7 @@ class Candidate:
     fit_seconds
         Wall time of the fit on all development rows, in seconds.
     run_id
-        The MLflow run that remembers it.
+        The MLflow run that remembers it; in the folder, the one that fitted it.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class Candidate:
     family: str
     fingerprint: Fingerprint
     digest: str
+    proba_digest: str
     validation: Metrics
     history: Mapping[str, Sequence[float]]
     fit_seconds: float
@@ -92,10 +96,19 @@ class Candidate:
         del content["path"]
         write_json(folder / DESCRIPTION, content)
 
-    def remembered_as(self, run_id: str) -> Self:
-        """Return the same candidate, remembered by the MLflow run `run_id`, and say so in its folder."""
-        if self.run_id == run_id:
-            return self
+    def fitted_by(self, run_id: str) -> Self:
+        """Return the same candidate, fitted by the MLflow run `run_id`, and say so in its folder."""
         candidate = replace(self, run_id=run_id)
         candidate.write(self.path)
         return candidate
+
+    def fault(self) -> str:
+        """Return what of its files differs from what the description says, in a few words; empty for a whole one."""
+        try:
+            if artifact.digest(self.model) != self.digest:
+                return "its model's files are damaged"
+            if sha256_of_file(self.path / PROBA) != self.proba_digest:
+                return f"its {PROBA} is damaged"
+        except (MissingError, OSError):
+            return "its files are missing"
+        return ""

@@ -15,14 +15,15 @@ import numpy as np
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
-from digits.experiments.assessment import read_metrics
+from digits.experiments.assessment import PLOTS, forget_others, read_metrics
 from digits.experiments.candidate import Candidate
 from digits.experiments.metrics import Metrics
 from digits.files import write_json
 
 __all__ = ["Evaluation", "Row", "evaluate", "ranked", "read_evaluation"]
 
-DESCRIPTION, LEADERBOARD_PLOT, SAMPLES_PLOT = "evaluation.json", "leaderboard.png", "samples.png"
+DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
+LEADERBOARD_PLOT, SAMPLES_PLOT = "leaderboard.png", "samples.png"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Evaluation:
     Attributes
     ----------
     path
-        Folder that holds ``evaluation.json``, the plots, and one folder per family.
+        Folder that holds ``evaluation.json`` (this machine's runs included), ``metrics.json`` (the figures alone),
+        and what ``assessment`` wrote.
     rows
         One per candidate, best validation accuracy first; log loss on validation breaks ties.
     failed
@@ -107,10 +109,6 @@ class Evaluation:
         """The row of the candidate that validation data chose."""
         return self.rows[0]
 
-    def folder(self, family: str) -> Path:
-        """Return the folder of a family's plots and test predictions."""
-        return self.path / family
-
     @classmethod
     def load(cls, path: Path, *, candidate: Callable[[str], Path], split: Split) -> Self:
         """Read the evaluation in `path`, of candidates in the folders that `candidate` gives.
@@ -125,7 +123,7 @@ class Evaluation:
             rows = tuple(
                 Row(
                     candidate=Candidate.load(candidate(row["family"])),
-                    test=read_metrics(path / row["family"]),
+                    test=read_metrics(path, row["family"]),
                     reused=row["reused"],
                 )
                 for row in content["leaderboard"]
@@ -192,11 +190,13 @@ def evaluate(
         raise FitFailed(f"no family gave a candidate ({reasons})")
     kept = set(reused)
     rows = [
-        Row(candidate=candidate, test=read_metrics(path / candidate.family), reused=candidate.family in kept)
+        Row(candidate=candidate, test=read_metrics(path, candidate.family), reused=candidate.family in kept)
         for candidate in candidates
     ]
     evaluation = Evaluation(path=path, rows=ranked(rows), failed=dict(failed or {}))
+    forget_others(path, families={row.family for row in rows})
     _draw_overview(evaluation, split=split)
+    write_json(path / METRICS, _figures(evaluation))
     write_json(
         path / DESCRIPTION,
         {
@@ -225,6 +225,13 @@ def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
     )
 
 
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the figures that depend on nothing but params, data and code: those that commits are compared by."""
+    names = ("validation_accuracy", "test_accuracy", "macro_f1", "log_loss")
+    figures = {row.family: {name: row.as_dict()[name] for name in names} for row in evaluation.rows}
+    return {"best": {"family": evaluation.best.family, **figures[evaluation.best.family]}, "families": figures}
+
+
 def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
     from digits.experiments.canvas import save_png
     from digits.experiments.galleries import sample_grid
@@ -238,7 +245,7 @@ def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
         n_test=best.test.n_samples,
         confidence=best.test.confidence,
     )
-    save_png(board, evaluation.path / LEADERBOARD_PLOT)
+    save_png(board, evaluation.path / PLOTS / LEADERBOARD_PLOT)
     rows = split.development()
     samples = sample_grid(
         snapshot.images()[rows],
@@ -246,4 +253,4 @@ def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
         max_value=snapshot.max_value,
         dataset=snapshot.dataset,
     )
-    save_png(samples, evaluation.path / SAMPLES_PLOT)
+    save_png(samples, evaluation.path / PLOTS / SAMPLES_PLOT)

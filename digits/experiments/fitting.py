@@ -22,7 +22,7 @@ from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import MODEL, PROBA, Candidate
 from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.metrics import Metrics, score
-from digits.files import replaced_folder
+from digits.files import replaced_folder, sha256_of_file
 from digits.models import artifact
 from digits.models.family import Family
 
@@ -151,17 +151,18 @@ def _write(
     validation = score_validation(split, proba)
     with replaced_folder(path) as work:
         artifact.save(estimator, work / MODEL)
+        np.save(work / PROBA, proba, allow_pickle=False)
         candidate = Candidate(
             path=path,
             dataset=split.snapshot.dataset,
             family=fingerprint.family,
             fingerprint=fingerprint,
             digest=artifact.digest(work / MODEL),
+            proba_digest=sha256_of_file(work / PROBA),
             validation=validation,
             history=history,
             fit_seconds=fit_seconds,
         )
-        np.save(work / PROBA, proba, allow_pickle=False)
         candidate.write(work)
     return candidate
 

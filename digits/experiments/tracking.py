@@ -10,14 +10,15 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from digits.errors import MissingError, ServerError
-from digits.experiments.candidate import PROBA, Candidate
+from digits.experiments.candidate import Candidate
 from digits.experiments.metrics import Metrics
-from digits.files import replaced_folder, sha256_of_file
-from digits.models import artifact
+from digits.files import only_one, replaced_folder
+from digits.processes import has_died, this_process
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
     from digits.data.snapshot import Snapshot
 
-__all__ = ["Tracking", "answering"]
+__all__ = ["Recalled", "Tracking", "answering"]
 
 log = logging.getLogger(__name__)
 
 TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha256", "family", "kind"
 TAG_PROBA = "validation_proba.sha256"
+TAG_PROCESS, TAG_IMPORTED = "process", "imported"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
 TAG_PARENT = "mlflow.parentRunId"
 KIND_PIPELINE, KIND_CANDIDATE = "pipeline", "candidate"
@@ -42,6 +44,21 @@ _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 #: MLflow refuses a dataset's digest of more than 36 characters.
 _DIGEST_CHARACTERS = 32
+
+
+class Recalled(NamedTuple):
+    """What MLflow remembers under a fingerprint.
+
+    Attributes
+    ----------
+    candidate
+        The candidate, whole and in its folder; None when it has to be fitted.
+    fault
+        What was wrong with the files where it was looked for; empty when nothing was.
+    """
+
+    candidate: Candidate | None
+    fault: str
 
 
 class Tracking:
@@ -65,7 +82,8 @@ class Tracking:
     def __init__(self, uri: str, *, dataset: str, artifacts: Path) -> None:
         self.uri = uri
         self.dataset = dataset
-        with answering():
+        # One at a time: a new database is given its tables, and a new dataset its experiment.
+        with answering(), only_one(artifacts.with_name(".opening.lock")):
             self.client = _client(uri)
             self.experiment_id = self._experiment(artifacts)
 
@@ -82,7 +100,8 @@ class Tracking:
         return str(experiment.experiment_id)
 
     def start_pipeline_run(self, *, snapshot: Snapshot, split_digest: str, tags: Mapping[str, str]) -> str:
-        """Start the parent run of one pipeline run and return its id."""
+        """Start the parent run of one pipeline run and return its id; runs whose process has died end as killed."""
+        self.reconcile()
         run = self._create_run(
             f"{self.dataset} {time.strftime('%Y-%m-%d %H:%M:%S')}",
             tags={TAG_KIND: KIND_PIPELINE, TAG_SNAPSHOT: snapshot.digest, TAG_SPLIT: split_digest, **tags},
@@ -124,7 +143,7 @@ class Tracking:
             raise
         self.client.set_terminated(run_id, "FINISHED")
 
-    def log_candidate(self, candidate: Candidate, *, run_id: str) -> Candidate:
+    def log_candidate(self, candidate: Candidate, *, run_id: str) -> None:
         """Log what a fit gave onto its run; the fit can be recalled once the run is finished."""
         from mlflow.entities import Metric
 
@@ -134,20 +153,40 @@ class Tracking:
         metrics.append(Metric(METRIC_FIT_SECONDS, candidate.fit_seconds, now, 0))
         for curve, values in candidate.history.items():
             metrics += [Metric(f"epoch_{curve}", value, now, step) for step, value in enumerate(values, start=1)]
-        remembered = candidate.remembered_as(run_id)
         self._log_metrics(run_id, metrics)
         self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
         self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
-        self.client.set_tag(run_id, TAG_PROBA, sha256_of_file(candidate.path / PROBA))
-        return remembered
+        self.client.set_tag(run_id, TAG_PROBA, candidate.proba_digest)
 
-    def log_evaluation(self, run_id: str, *, metrics: Metrics, plots: Path) -> None:
-        """Log a candidate's test metrics and the folder of its plots onto its run."""
+    def import_candidate(self, candidate: Candidate, *, snapshot: Snapshot, tags: Mapping[str, str]) -> Candidate:
+        """Log a candidate that was fitted out of this server's sight, and return it as remembered by the new run."""
+        origin = {TAG_IMPORTED: str(candidate.run_id)}
+        run_id = self.start_candidate_run(
+            parent=None, snapshot=snapshot, fingerprint=candidate.fingerprint, tags={**tags, **origin}
+        )
+        with self.finishing(run_id):
+            self.log_candidate(candidate, run_id=run_id)
+        return replace(candidate, run_id=run_id)
+
+    def reconcile(self) -> list[str]:
+        """End the runs as killed whose process has died without a word; return their ids."""
+        died = [
+            str(run.info.run_id)
+            for run in self._search("attributes.status = 'RUNNING'")
+            if has_died(run.data.tags.get(TAG_PROCESS, ""))
+        ]
+        for run_id in died:
+            self.client.set_terminated(run_id, "KILLED")
+        return died
+
+    def log_evaluation(self, run_id: str, *, metrics: Metrics, folders: Iterable[Path]) -> None:
+        """Log a candidate's test metrics and the folders of its scores and plots onto its run."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         self._log_metrics(run_id, [Metric(f"test_{name}", value, now, 0) for name, value in metrics.flat().items()])
-        self.client.log_artifacts(run_id, str(plots), PLOTS_FOLDER)
+        for folder in folders:
+            self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
 
     def log_summary(self, run_id: str, *, figures: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:
         """Log the figures, tags and files that sum up a pipeline run onto its parent run."""
@@ -159,26 +198,26 @@ class Tracking:
             metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
-        for path in sorted(folder.iterdir()):
-            if path.is_file():
-                self.client.log_artifact(run_id, str(path))
+        for path in sorted([*folder.glob("*.*"), *(folder / "plots").glob("*.*")]):
+            self.client.log_artifact(run_id, str(path))
 
-    def recall(self, fingerprint: str, *, path: Path) -> Candidate | None:
-        """Return the candidate with this fingerprint if a finished run remembers it, else None.
+    def recall(self, fingerprint: str, *, path: Path) -> Recalled:
+        """Return the candidate with this fingerprint if a finished run remembers it.
 
         The folder `path` is used when it holds that candidate undamaged; otherwise the run's artifacts are brought
         into it.
         """
+        fault = _fault(path, fingerprint=fingerprint)
         for run in self._search(f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"):
-            digest = run.data.tags.get(TAG_DIGEST, "")
-            wanted = {"fingerprint": fingerprint, "digest": digest, "proba": run.data.tags.get(TAG_PROBA, "")}
-            candidate = _intact(path, **wanted)
-            if candidate is None and self._download(run.info.run_id, path=path):
-                candidate = _intact(path, **wanted)
+            run_id, tags = str(run.info.run_id), run.data.tags
+            wanted = {"digest": tags.get(TAG_DIGEST, ""), "proba_digest": tags.get(TAG_PROBA, "")}
+            candidate = _intact(path, fingerprint=fingerprint, **wanted)
+            if candidate is None and self._download(run_id, path=path):
+                candidate = _intact(path, fingerprint=fingerprint, **wanted)
             if candidate is not None:
-                return candidate.remembered_as(run.info.run_id)
-            log.warning("run %s: its model is missing or damaged; it is fitted again", run.info.run_id)
-        return None
+                return Recalled(replace(candidate, run_id=run_id), fault)
+            fault = f"missing or damaged in its folder and in run {run_id}"
+        return Recalled(None, fault)
 
     def fit_seconds(self) -> dict[str, float]:
         """Return family → seconds of its last finished fit, for those that have one."""
@@ -188,7 +227,7 @@ class Tracking:
         return seconds
 
     def _create_run(self, name: str, *, tags: Mapping[str, str]) -> Run:
-        source = {"mlflow.source.name": "digits"}
+        source = {"mlflow.source.name": "digits", TAG_PROCESS: this_process()}
         return self.client.create_run(self.experiment_id, run_name=name, tags={**source, **tags})
 
     def _search(self, condition: str) -> list[Run]:
@@ -245,7 +284,7 @@ def answering() -> Iterator[None]:
 
 
 def _client(uri: str) -> MlflowClient:
-    """Return a client; a new database is given its tables first, before several threads would race to do so."""
+    """Return a client; making it gives a new database its tables."""
     import mlflow
 
     if uri.startswith("sqlite:///"):
@@ -256,17 +295,22 @@ def _client(uri: str) -> MlflowClient:
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _intact(path: Path, *, fingerprint: str, digest: str, proba: str) -> Candidate | None:
+def _intact(path: Path, *, fingerprint: str, digest: str, proba_digest: str) -> Candidate | None:
     try:
         candidate = Candidate.load(path)
-        whole = (
-            candidate.fingerprint.digest == fingerprint
-            and artifact.digest(candidate.model) == digest
-            and sha256_of_file(path / PROBA) == proba
-        )
-    except (MissingError, OSError):
+    except MissingError:
         return None
-    return candidate if whole else None
+    recorded = (candidate.fingerprint.digest, candidate.digest, candidate.proba_digest)
+    return candidate if recorded == (fingerprint, digest, proba_digest) and not candidate.fault() else None
+
+
+def _fault(path: Path, *, fingerprint: str) -> str:
+    """Return what is wrong with the candidate in a folder; nothing is with one of another fingerprint."""
+    try:
+        candidate = Candidate.load(path)
+    except MissingError:
+        return "its description is missing or damaged" if path.exists() else ""
+    return candidate.fault() if candidate.fingerprint.digest == fingerprint else ""
 
 
 def _first_line(error: Exception) -> str:

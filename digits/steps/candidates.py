@@ -12,13 +12,14 @@ from digits.dataset_params import FitParams
 from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
-from digits.experiments.assessment import assess, is_assessed, mark_assessed
+from digits.experiments.assessment import assess, is_assessed, mark_assessed, plots_folder, scores_folder
 from digits.experiments.candidate import Candidate
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
 from digits.experiments.fingerprint import Fingerprint, fingerprint
-from digits.experiments.tracking import Tracking, answering
+from digits.experiments.tracking import Recalled, Tracking, answering
 from digits.experiments.workers import InProcess, Workers
+from digits.files import only_one
 from digits.project import Project
 from digits.registry.gate import check
 from digits.registry.versions import ModelVersion, Registry
@@ -86,40 +87,48 @@ def fit(
     params = project.params(dataset).fit
     if family not in params.families:
         raise ParamsError(f"no family {family!r} in {dataset}'s params; it has {', '.join(params.families)}")
-    rows, path = load_split(project, dataset), project.candidate(dataset, family)
-    print_ = _fingerprint(params, family, data=rows.digest)
-    known = memory.recall(print_.digest, path=path)
-    if known is not None:
-        report("fit", subject=family, state="reused", detail=_validated(known))
-        return Fitted(known, reused=True)
-    report("fit", subject=family, state="running")
-    try:
-        members = [
-            remembered(project, dataset, name, memory=memory, data=rows.digest)
-            for name in params.families[family].members
-        ]
-        run_id = memory.start_candidate_run(
-            parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
-        )
-        with memory.finishing(run_id):
-            candidate = (workers or InProcess()).run(
-                fitting.fit,
-                split=rows,
-                family=params.families[family],
-                seed=params.seed,
-                fingerprint=print_,
-                path=path,
-                members=members,
-            )
-            candidate = memory.log_candidate(candidate, run_id=run_id)
-    except BaseException as error:
-        report("fit", subject=family, state="failed", detail=str(error))
-        raise
-    report("fit", subject=family, state="done", detail=_validated(candidate))
+    with only_one(project.lock(dataset, family)):
+        known = _recall(project, dataset, family, memory=memory)
+        if known.candidate is not None:
+            detail = _validated(known.candidate) + (f"; restored: {known.fault}" if known.fault else "")
+            report("fit", subject=family, state="reused", detail=detail)
+            return Fitted(known.candidate, reused=True)
+        report("fit", subject=family, state="running", detail=known.fault)
+        try:
+            candidate = _train(project, dataset, family, memory=memory, workers=workers or InProcess(), parent=parent)
+        except BaseException as error:
+            report("fit", subject=family, state="failed", detail=str(error))
+            raise
+    detail = _validated(candidate) + (f"; fitted again: {known.fault}" if known.fault else "")
+    report("fit", subject=family, state="done", detail=detail)
     return Fitted(candidate, reused=False)
 
 
-def remembered(project: Project, dataset: str, family: str, *, memory: Tracking, data: str) -> Candidate:
+def _train(
+    project: Project, dataset: str, family: str, *, memory: Tracking, workers: Workers, parent: str | None
+) -> Candidate:
+    """Fit a family under a run of its own."""
+    params, rows = project.params(dataset).fit, load_split(project, dataset)
+    members = [remembered(project, dataset, name, memory=memory) for name in params.families[family].members]
+    print_ = _fingerprint(params, family, data=rows.digest)
+    run_id = memory.start_candidate_run(
+        parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
+    )
+    with memory.finishing(run_id):
+        candidate = workers.run(
+            fitting.fit,
+            split=rows,
+            family=params.families[family],
+            seed=params.seed,
+            fingerprint=print_,
+            path=project.candidate(dataset, family),
+            members=members,
+        ).fitted_by(run_id)
+        memory.log_candidate(candidate, run_id=run_id)
+    return candidate
+
+
+def remembered(project: Project, dataset: str, family: str, *, memory: Tracking) -> Candidate:
     """Return the candidate that today's params give.
 
     Raises
@@ -127,11 +136,30 @@ def remembered(project: Project, dataset: str, family: str, *, memory: Tracking,
     MissingError
         It was not fitted yet; one of other params, or of other data, is none.
     """
-    print_ = _fingerprint(project.params(dataset).fit, family, data=data)
-    known = memory.recall(print_.digest, path=project.candidate(dataset, family))
-    if known is None:
+    known = _recall(project, dataset, family, memory=memory)
+    if known.candidate is None:
         raise MissingError(f"{family} is not fitted with today's params and data; run `digits fit {dataset} {family}`")
-    return known
+    return known.candidate
+
+
+def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) -> Recalled:
+    """Return what is known of the candidate that today's params give.
+
+    One that lies whole in its folder, but that this MLflow server has never seen (DVC brought it, or its run was cut
+    off), is told to the server.
+    """
+    rows, path = load_split(project, dataset), project.candidate(dataset, family)
+    print_ = _fingerprint(project.params(dataset).fit, family, data=rows.digest)
+    known = memory.recall(print_.digest, path=path)
+    if known.candidate is not None or known.fault:
+        return known
+    try:
+        found = Candidate.load(path)
+    except MissingError:
+        return known
+    if found.fingerprint.digest != print_.digest:
+        return known
+    return Recalled(memory.import_candidate(found, snapshot=rows.snapshot, tags=project.git_tags()), "")
 
 
 def _fingerprint(params: FitParams, family: str, *, data: str) -> Fingerprint:
@@ -167,42 +195,46 @@ def evaluate(
     parent
         The pipeline run to sum up.
     """
-    params, rows, folder = project.params(dataset).evaluate, load_split(project, dataset), project.evaluation(dataset)
-    reasons = dict(failed or {})
-    if fitted is None:
-        fitted = _all_remembered(project, dataset, memory=memory, data=rows.digest, reasons=reasons)
-    report("evaluate", subject=dataset, state="running")
-    crew = workers or InProcess()
+    with only_one(project.lock(dataset, "evaluation")):
+        params, rows, folder = (
+            project.params(dataset).evaluate,
+            load_split(project, dataset),
+            project.evaluation(dataset),
+        )
+        reasons = dict(failed or {})
+        if fitted is None:
+            fitted = _all_remembered(project, dataset, memory=memory, reasons=reasons)
+        report("evaluate", subject=dataset, state="running")
+        crew = workers or InProcess()
 
-    def assessed(candidate: Candidate) -> None:
-        path = folder / candidate.family
-        if is_assessed(candidate, params=params, path=path):
-            return
-        if lost := [name for name in candidate.fingerprint.members if name in reasons]:
-            raise FitFailed(f"its member {', '.join(lost)} could not be scored")
-        members = [folder / name for name in candidate.fingerprint.members]
-        metrics = crew.run(assess, candidate=candidate, split=rows, params=params, path=path, member_proba=members)
-        if candidate.run_id:
-            memory.log_evaluation(candidate.run_id, metrics=metrics, plots=path)
-        mark_assessed(candidate, params=params, path=path)
+        def assessed(candidate: Candidate) -> None:
+            if is_assessed(candidate, params=params, evaluation=folder):
+                return
+            if lost := [name for name in candidate.fingerprint.members if name in reasons]:
+                raise FitFailed(f"its member {', '.join(lost)} could not be scored")
+            metrics = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
+            if candidate.run_id:
+                made = [part(folder, candidate.family) for part in (scores_folder, plots_folder)]
+                memory.log_evaluation(candidate.run_id, metrics=metrics, folders=made)
+            mark_assessed(candidate, params=params, evaluation=folder)
 
-    # Ensembles combine what their members predict, so the members come first.
-    for wave in (False, True):
-        due = [item.candidate for item in fitted if bool(item.candidate.fingerprint.members) == wave]
-        reasons |= _each(assessed, due, count=crew.count)
-    scored = [item for item in fitted if item.candidate.family not in reasons]
-    evaluation = evaluate_candidates(
-        [item.candidate for item in scored],
-        split=rows,
-        path=folder,
-        reused=[item.candidate.family for item in scored if item.reused],
-        failed=reasons,
-    )
-    if parent:
-        _sum_up(evaluation, memory=memory, run_id=parent)
-    best = evaluation.best
-    report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
-    return evaluation
+        # Ensembles combine what their members predict, so the members come first.
+        for wave in (False, True):
+            due = [item.candidate for item in fitted if bool(item.candidate.fingerprint.members) == wave]
+            reasons |= _each(assessed, due, count=crew.count)
+        scored = [item for item in fitted if item.candidate.family not in reasons]
+        evaluation = evaluate_candidates(
+            [item.candidate for item in scored],
+            split=rows,
+            path=folder,
+            reused=[item.candidate.family for item in scored if item.reused],
+            failed=reasons,
+        )
+        if parent:
+            _sum_up(evaluation, memory=memory, run_id=parent)
+        best = evaluation.best
+        report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
+        return evaluation
 
 
 @answering()
@@ -218,27 +250,28 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
     evaluation
         The evaluation; the project's last one by default.
     """
-    evaluation = evaluation or Evaluation.load(
-        project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=load_split(project, dataset)
-    )
-    best = evaluation.best
-    decision = check(best.test, params=project.params(dataset).register_)
-    report("register", subject=dataset, state="running")
-    version = Registry(memory).register(
-        best, snapshot=Snapshot.load(project.snapshot(dataset)), decision=decision, tags=project.git_tags()
-    )
-    report("register", subject=dataset, state="done", detail=str(version))
-    return version
+    with only_one(project.lock(dataset, "registration")):
+        evaluation = evaluation or Evaluation.load(
+            project.evaluation(dataset),
+            candidate=partial(project.candidate, dataset),
+            split=load_split(project, dataset),
+        )
+        best = evaluation.best
+        decision = check(best.test, params=project.params(dataset).register_)
+        report("register", subject=dataset, state="running")
+        version = Registry(memory).register(
+            best, snapshot=Snapshot.load(project.snapshot(dataset)), decision=decision, tags=project.git_tags()
+        )
+        report("register", subject=dataset, state="done", detail=str(version))
+        return version
 
 
-def _all_remembered(
-    project: Project, dataset: str, *, memory: Tracking, data: str, reasons: dict[str, str]
-) -> list[Fitted]:
+def _all_remembered(project: Project, dataset: str, *, memory: Tracking, reasons: dict[str, str]) -> list[Fitted]:
     """Return the candidates of today's params; say in `reasons` which families have none."""
     found = []
     for name in project.params(dataset).fit.families:
         try:
-            found.append(Fitted(remembered(project, dataset, name, memory=memory, data=data), reused=True))
+            found.append(Fitted(remembered(project, dataset, name, memory=memory), reused=True))
         except MissingError as error:
             reasons[name] = str(error)
     return found

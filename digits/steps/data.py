@@ -9,6 +9,7 @@ from digits.data.sources import ingest as ingest_source
 from digits.data.split import Split
 from digits.data.split import split as split_snapshot
 from digits.errors import MissingError
+from digits.files import only_one
 from digits.project import Project
 from digits.settings import Settings
 
@@ -18,25 +19,27 @@ __all__ = ["ingest", "load_split", "split", "validate"]
 def ingest(project: Project, dataset: str, *, settings: Settings) -> Snapshot:
     """Ingest a dataset from its source into a snapshot."""
     params = project.params(dataset).ingest
-    return ingest_source(
-        params,
-        dataset=dataset,
-        path=project.snapshot(dataset),
-        root=project.root,
-        mnist_dir=settings.mnist_dir,
-        downloads=project.state / "downloads",
-    )
+    with only_one(project.lock(dataset, "data")):
+        return ingest_source(
+            params,
+            dataset=dataset,
+            path=project.snapshot(dataset),
+            root=project.root,
+            mnist_dir=settings.mnist_dir,
+            downloads=project.state / "downloads",
+        )
 
 
 def validate(project: Project, dataset: str) -> ValidationReport:
     """Hold a dataset's snapshot against its contract."""
-    return validate_snapshot(
-        Snapshot.load(project.snapshot(dataset)),
-        params=project.params(dataset).validate_,
-        path=project.validation(dataset),
-        docs=project.docs(dataset),
-        quarantine=project.quarantine(dataset),
-    )
+    with only_one(project.lock(dataset, "data")):
+        return validate_snapshot(
+            Snapshot.load(project.snapshot(dataset)),
+            params=project.params(dataset).validate_,
+            path=project.validation(dataset),
+            docs=project.docs(dataset),
+            quarantine=project.quarantine(dataset),
+        )
 
 
 def split(project: Project, dataset: str) -> Split:
@@ -48,12 +51,13 @@ def split(project: Project, dataset: str) -> Split:
             f"snapshot {snapshot.digest[:12]} of {dataset} is not known to keep its contract; "
             f"run `digits validate {dataset}`"
         )
-    return split_snapshot(
-        snapshot,
-        params=project.params(dataset).split,
-        path=project.split(dataset),
-        excluded=[aside.row for aside in checked.quarantined],
-    )
+    with only_one(project.lock(dataset, "data")):
+        return split_snapshot(
+            snapshot,
+            params=project.params(dataset).split,
+            path=project.split(dataset),
+            excluded=[aside.row for aside in checked.quarantined],
+        )
 
 
 def load_split(project: Project, dataset: str) -> Split:

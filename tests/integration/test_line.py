@@ -111,7 +111,7 @@ def test_the_registered_model_takes_raw_images(ran: Any) -> None:
     model = mlflow.pyfunc.load_model("models:/digits-classifier@production")
     images = np.load(ran.root / "data/snapshots/digits/images.npy")[-797:]
     predicted = model.predict(images)
-    expected = np.load(ran.root / "data/evaluations/digits" / best / "test_proba.npy")
+    expected = np.load(ran.root / "data/evaluations/digits/scores" / best / "test_proba.npy")
     np.testing.assert_array_equal(predicted[[f"probability_{label}" for label in range(10)]].to_numpy(), expected)
     np.testing.assert_array_equal(predicted["digit"], expected.argmax(axis=1))
 

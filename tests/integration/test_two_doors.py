@@ -1,0 +1,229 @@
+"""Two doors, one memory: what the flow did `dvc repro` does not do again, and the other way round."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow  # noqa: TID253 - every test here needs it
+import networkx as nx
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from digits.dataset_params import DatasetParams
+from digits.experiments.fingerprint import fingerprint
+from digits.project import Project
+from digits.steps import candidates, data
+
+TARGET = "evaluate@digits"
+
+
+def _dvc(checkout: Any, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=checkout.root,
+        env=checkout.environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _fits(checkout: Any) -> set[str]:
+    """Return the ids of the candidate runs that MLflow remembers."""
+    client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    runs = client.search_runs([experiment.experiment_id], filter_string="tags.kind = 'candidate'")
+    return {run.info.run_id for run in runs}
+
+
+def _fitted(checkout: Any, *, since: set[str]) -> list[str]:
+    client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
+    return sorted(client.get_run(run_id).data.tags["family"] for run_id in _fits(checkout) - since)
+
+
+def _closure(edges: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    return set(nx.transitive_closure(nx.DiGraph(edges)).edges)
+
+
+def _name(stage: str) -> str:
+    """Return what the flow calls a stage of dvc.yaml: ``fit-digits@svm`` is the task ``fit svm``."""
+    verb, _, subject = stage.partition("@")
+    return f"{'fit' if verb.endswith('-digits') else verb} {subject}"
+
+
+def test_the_stages_and_the_flow_are_the_same_graph(ran: Any, prefect_url: str) -> None:
+    """What waits for what is the same in dvc.yaml and among the tasks that Prefect ran, but for registration."""
+    with Repo(str(ran.root)) as repo:
+        stages = [(before.name, after.name) for after, before in repo.index.graph.edges]
+    wanted = _closure((_name(before), _name(after)) for before, after in stages if "mnist" not in before + after)
+
+    client = mlflow.MlflowClient(f"sqlite:///{ran.root / 'mlflow/mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    pipelines = client.search_runs([experiment.experiment_id], filter_string="tags.kind = 'pipeline'")
+    flow_run = pipelines[-1].data.tags["prefect.flow_run_id"]
+    answer = httpx.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).json()
+    names = {task["id"]: task["name"] for task in answer}
+    edges = [
+        (names[source["id"]], task["name"])
+        for task in answer
+        for sources in task["task_inputs"].values()
+        for source in sources
+        if source["input_type"] == "task_run"
+    ]
+    found = {edge for edge in _closure(edges) if edge[1] != "register digits"}
+    assert found == wanted
+    assert ("evaluate digits", "register digits") in edges
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist"])
+def test_each_stage_names_the_params_that_its_step_takes(root: Path, dataset: str) -> None:
+    """The sections that a step's code reads are those that its stage declares."""
+    steps: dict[str, list[Callable[..., Any]]] = {
+        "ingest": [data.ingest],
+        "validate": [data.validate],
+        "split": [data.split],
+        "evaluate": [candidates.evaluate, candidates._all_remembered, candidates._recall],
+    }
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    sections = {field: str(info.alias or field) for field, info in DatasetParams.model_fields.items()}
+    for name, functions in steps.items():
+        source = "".join(inspect.getsource(function) for function in functions)
+        read = {alias for field, alias in sections.items() if f"project.params(dataset).{field}" in source}
+        declared = {key.rpartition(".")[2] for key in stages[name]["do"]["params"]}
+        assert declared == read, name
+    assert stages[f"fit-{dataset}"]["do"]["params"] == [
+        f"datasets.{dataset}.fit.seed",
+        f"datasets.{dataset}.fit.families.${{key}}",
+    ]
+    assert stages[f"ensemble-{dataset}"]["do"]["params"] == [
+        f"datasets.{dataset}.fit.seed",
+        f"datasets.{dataset}.fit.ensembles.${{key}}",
+    ]
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist"])
+def test_each_stage_names_the_code_of_its_fingerprint(root: Path, dataset: str) -> None:
+    """Whatever code a fingerprint counts, DVC watches: no change of it is overlooked by `dvc repro`."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for family in Project(root=root).params(dataset).fit.families.values():
+        stage = stages[f"{'ensemble' if family.members else 'fit'}-{dataset}"]["do"]
+        watched = [dependency.removesuffix(".py") for dependency in stage["deps"]]
+        for module in fingerprint(family, data="", seed=0).code:
+            assert any(module.replace(".", "/").startswith(path) for path in watched), (family.name, module)
+
+
+def test_one_memory_behind_two_doors(checkout: Any) -> None:
+    """Flow, repro, flow: nothing is fitted twice. A changed param fits what it changes, a comment fits nothing."""
+    checkout.families(
+        {
+            "logistic_regression": {},
+            "decision_tree": {"components": 10},
+            "k_nearest_neighbors": {},
+            "voting": {"members": ["logistic_regression", "k_nearest_neighbors"]},
+            "stacking": {"members": ["logistic_regression", "decision_tree"]},
+        }
+    )
+    first = checkout.digits("run", "digits", "--json")
+    assert first.returncode == 0, first.stderr
+    known = _fits(checkout)
+    assert len(known) == 5
+    assert "Running stage" not in _dvc(checkout, "repro", TARGET)
+    again = checkout.digits("run", "digits", "--json")
+    assert again.returncode == 0, again.stderr
+    assert _fits(checkout) == known
+
+    module = checkout.root / "digits/models/mlp.py"
+    module.write_text(module.read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8")
+    _dvc(checkout, "repro", TARGET)
+    assert _fits(checkout) == known
+
+    params = {"k_nearest_neighbors": {"neighbors": 3}}
+    content = yaml.safe_load((checkout.root / "params.yaml").read_text(encoding="utf-8"))["datasets"]["digits"]["fit"]
+    checkout.families({**content["families"], **content["ensembles"], **params})
+    _dvc(checkout, "repro", TARGET)
+    assert _fitted(checkout, since=known) == ["k_nearest_neighbors", "voting"]
+    known = _fits(checkout)
+    last = checkout.digits("run", "digits", "--json")
+    assert last.returncode == 0, last.stderr
+    assert _fits(checkout) == known
+    figures = json.loads(_dvc(checkout, "metrics", "show", "--json"))[""]["data"]
+    shown = figures["data/evaluations/digits/metrics.json"]["data"]["families"]
+    assert {name: row["test_accuracy"] for name, row in shown.items()} == {
+        row["family"]: row["test_accuracy"] for row in json.loads(last.stdout)
+    }
+
+
+def test_a_damaged_candidate_is_fitted_again_and_said_so(checkout: Any) -> None:
+    """A model whose files are damaged, in its folder and in MLflow's store, is fitted again; the damage is reported."""
+    first = checkout.digits("run", "digits", "--json")
+    assert first.returncode == 0, first.stderr
+    known = _fits(checkout)
+    row = next(row for row in json.loads(first.stdout) if row["family"] == "decision_tree")
+    stored = next((checkout.root / "mlflow/artifacts").rglob(f"{row['run_id']}/artifacts/candidate"))
+    for folder in (checkout.root / "data/candidates/digits/families/decision_tree", stored):
+        model = next((folder / "model").iterdir())
+        model.write_bytes(model.read_bytes()[:-10])
+    again = checkout.digits("run", "digits")
+    assert again.returncode == 0, again.stderr
+    assert _fitted(checkout, since=known) == ["decision_tree"]
+    line = next(line for line in again.stderr.splitlines() if line.startswith("fit      decision_tree"))
+    assert "fitted again: missing or damaged in its folder and in run" in line
+
+
+def test_candidates_travel_to_a_machine_that_never_saw_the_server(
+    ran: Any, make_checkout: Callable[..., Any], tmp_path: Path
+) -> None:
+    """`dvc push` and `dvc pull` bring the candidates; evaluate works there, and MLflow records them as imported."""
+    remote = str(tmp_path / "remote")
+    _dvc(ran, "remote", "add", "--force", "--local", "shared", remote)
+    _dvc(ran, "push", "--remote", "shared", TARGET, "--with-deps")
+    other = make_checkout()
+    shutil.copy(ran.root / "dvc.lock", other.root / "dvc.lock")
+    _dvc(other, "remote", "add", "--local", "shared", remote)
+    _dvc(other, "pull", "--remote", "shared", TARGET, "--with-deps")
+    done = other.digits("evaluate", "digits", "--json")
+    assert done.returncode == 0, done.stderr
+    first = {row["family"]: row for row in json.loads(ran.first.stdout)}
+    rows = json.loads(done.stdout)
+    assert {row["family"]: row["test_accuracy"] for row in rows} == {
+        family: row["test_accuracy"] for family, row in first.items()
+    }
+    client = mlflow.MlflowClient(f"sqlite:///{other.root / 'mlflow/mlflow.db'}")
+    for row in rows:
+        run = client.get_run(row["run_id"])
+        assert run.data.tags["imported"] == first[row["family"]]["run_id"]
+        assert run.info.status == "FINISHED"
+    assert "Running stage" not in _dvc(other, "repro", TARGET)
+
+
+def test_two_flows_at_once_fit_nothing_twice(checkout: Any) -> None:
+    """Two flows of the same dataset at the same time, through one Prefect server: one fit per family, one result."""
+    command = [
+        sys.executable,
+        "-c",
+        "from digits.settings import prepare_environment as p; p();from flows.train import train; train('digits')",
+    ]
+    environment = {**checkout.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+    both = [
+        subprocess.Popen(command, cwd=checkout.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    for process in both:
+        output, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, output.decode()
+    assert _fitted(checkout, since=set()) == ["decision_tree", "k_nearest_neighbors", "logistic_regression", "voting"]
+    assert "Running stage" not in _dvc(checkout, "repro", TARGET)
+    rows = json.loads(checkout.digits("leaderboard", "digits", "--json").stdout)
+    assert len(rows) == 4
