@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -14,7 +15,7 @@ from digits.errors import MissingError
 from digits.files import only_one
 from digits.models.families import FAMILIES
 
-__all__ = ["fit_stage", "record", "remembered"]
+__all__ = ["changes", "fit_stage", "record", "remembered"]
 
 
 def fit_stage(dataset: str, family: str) -> str:
@@ -62,6 +63,27 @@ def record(root: Path, *, stages: Iterable[str]) -> None:
                 repo.commit(stage, force=True)
 
 
+def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
+    """Return those of `stages` that have changed since DVC last recorded them, each with the names of what changed.
+
+    Nothing is run or recorded. A stage that was never recorded comes with no names.
+
+    Parameters
+    ----------
+    root
+        The checkout.
+    stages
+        Names of stages, such as ``ingest@digits``.
+    """
+    found = {}
+    with _repository(root) as repo:
+        for stage in stages:
+            if entries := repo.status(targets=[stage]).get(stage):
+                recorded = any(out.hash_info for item in repo.stage.collect(stage) for out in item.outs)
+                found[stage] = _names(entries) if recorded else []
+    return found
+
+
 @contextmanager
 def _repository(root: Path) -> Iterator[Repo]:
     """Yield DVC's view of the checkout to one caller at a time; what DVC raises is one line."""
@@ -73,3 +95,14 @@ def _repository(root: Path) -> Iterator[Repo]:
             yield repo
     except DvcException as error:
         raise MissingError(f"DVC cannot go on: {error}; see `dvc status`") from error
+
+
+def _names(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """Return what one stage's status names: keys of params, paths, and what became of them where it is not a change."""
+    parts = {kind: items for entry in entries if not isinstance(entry, str) for kind, items in entry.items()}
+    states: dict[str, str] = {}
+    for items in parts.values():
+        for path, state in items.items():
+            states |= {path: state} if isinstance(state, str) else state
+    others = [entry.removeprefix("changed ") for entry in entries if isinstance(entry, str)]
+    return [name if state == "modified" else f"{name} {state}" for name, state in states.items()] + others

@@ -33,6 +33,7 @@ app.command("digits.cli.candidates:fit", help="Fit one family, unless its result
 app.command("digits.cli.candidates:evaluate", help="Score the candidates on the test split and rank them.")
 app.command("digits.cli.candidates:register", help="Register the best candidate as a version.")
 app.command("digits.cli.candidates:leaderboard", help="Show the last evaluation.")
+app.command("digits.cli.explain:explain", help="Say what a run would reuse or train, and why.")
 app.command("digits.cli.predict:predict", help="Read pictures of single digits with the production version.")
 app.command("digits.cli.ui:ui", help="Open the MLflow UI on this project's experiments.")
 app.command("digits.cli.bench:app", name="bench", help="Measure the pipeline on this machine.")

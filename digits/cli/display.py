@@ -1,10 +1,10 @@
-"""What a person sees: the live table of a run, and the leaderboard. All of it goes to stderr or stdout here alone."""
+"""What a person sees: the live table of a run, the leaderboard, the explanations. All goes to stderr or stdout here."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from digits.events import Event
+from digits.experiments.explanation import Explanation
 
-__all__ = ["events_shown", "print_leaderboard", "result_console"]
+__all__ = ["events_shown", "print_explanations", "print_leaderboard", "result_console"]
 
 WIDE = 120
 
@@ -115,6 +116,19 @@ def print_leaderboard(evaluation: Mapping[str, Any]) -> None:
     console.print(_leaderboard_table(evaluation))
     for family, reason in evaluation["failed"].items():
         console.print(Text(f"{family}: {reason}", "red"))
+
+
+def print_explanations(explanations: Sequence[Explanation]) -> None:
+    """Print on stdout what a run does with each family, a line for each reason."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("family", "", "because of", ""):
+        table.add_column(heading, no_wrap=True)
+    for item in explanations:
+        first = [Text(item.family), Text(item.action, _STYLES["reused" if item.action == "reuse" else "running"])]
+        reasons = [[Text(change.component), Text(change.detail)] for change in item.changes]
+        for number, reason in enumerate(reasons or [[]]):
+            table.add_row(*(first if number == 0 else ["", ""]), *reason)
+    result_console().print(table)
 
 
 def result_console() -> Console:

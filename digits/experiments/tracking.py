@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from digits.errors import MissingError, ServerError
-from digits.experiments.candidate import Candidate
+from digits.experiments.candidate import DESCRIPTION, Candidate
 from digits.experiments.metrics import Metrics
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from digits.data.snapshot import Snapshot
+    from digits.experiments.fingerprint import Fingerprint
 
 __all__ = ["Recalled", "Tracking", "answering"]
 
@@ -225,6 +227,47 @@ class Tracking:
         for run in self._search(f"tags.`{TAG_KIND}` = '{KIND_CANDIDATE}' and attributes.status = 'FINISHED'"):
             seconds.setdefault(run.data.tags[TAG_FAMILY], run.data.metrics.get(METRIC_FIT_SECONDS, 0.0))
         return seconds
+
+    @classmethod
+    def existing(cls, uri: str, *, dataset: str, artifacts: Path) -> Tracking | None:
+        """Return the dataset's experiment; None when it, or the local store, is not there yet: nothing is made."""
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+            return None
+        with answering():
+            if _client(uri).get_experiment_by_name(dataset) is None:
+                return None
+        return cls(uri, dataset=dataset, artifacts=artifacts)
+
+    def finished(self, tag: str, value: str) -> list[Run]:
+        """Return the finished runs of fits with this value of a tag, the newest first."""
+        return self._search(
+            f"tags.`{TAG_KIND}` = '{KIND_CANDIDATE}' and tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'"
+        )
+
+    def is_intact(self, run: Run, *, path: Path) -> bool:
+        """Return whether the folder `path` or the run's artifacts hold the run's candidate undamaged.
+
+        Asks what `recall` asks, but leaves `path` as it is.
+        """
+        tags = run.data.tags
+        wanted = {"fingerprint": tags[TAG_FINGERPRINT], "digest": tags.get(TAG_DIGEST, "")}
+        wanted["proba_digest"] = tags.get(TAG_PROBA, "")
+        if _intact(path, **wanted) is not None:
+            return True
+        with TemporaryDirectory() as work:
+            copy = Path(work) / CANDIDATE_FOLDER
+            return self._download(run.info.run_id, path=copy) and _intact(copy, **wanted) is not None
+
+    def logged_fingerprint(self, run: Run) -> Fingerprint | None:
+        """Return the fingerprint that a fit's run holds with all its components; None when the run lost it."""
+        from mlflow.exceptions import MlflowException
+
+        with TemporaryDirectory() as work:
+            try:
+                file = self.client.download_artifacts(run.info.run_id, f"{CANDIDATE_FOLDER}/{DESCRIPTION}", work)
+                return Candidate.load(Path(file).parent).fingerprint
+            except (MlflowException, OSError, MissingError):
+                return None
 
     def _create_run(self, name: str, *, tags: Mapping[str, str]) -> Run:
         source = {"mlflow.source.name": "digits", TAG_PROCESS: this_process()}

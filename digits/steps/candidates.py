@@ -26,7 +26,7 @@ from digits.registry.versions import ModelVersion, Registry
 from digits.settings import Settings
 from digits.steps.data import load_split
 
-__all__ = ["Fitted", "evaluate", "families", "fit", "register", "remembered", "tracking"]
+__all__ = ["Fitted", "evaluate", "families", "fingerprint_of", "fit", "register", "remembered", "tracking"]
 
 
 class Fitted(NamedTuple):
@@ -110,7 +110,7 @@ def _train(
     """Fit a family under a run of its own."""
     params, rows = project.params(dataset).fit, load_split(project, dataset)
     members = [remembered(project, dataset, name, memory=memory) for name in params.families[family].members]
-    print_ = _fingerprint(params, family, data=rows.digest)
+    print_ = fingerprint_of(params, family, data=rows.digest)
     run_id = memory.start_candidate_run(
         parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
     )
@@ -149,7 +149,7 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
     off), is told to the server.
     """
     rows, path = load_split(project, dataset), project.candidate(dataset, family)
-    print_ = _fingerprint(project.params(dataset).fit, family, data=rows.digest)
+    print_ = fingerprint_of(project.params(dataset).fit, family, data=rows.digest)
     known = memory.recall(print_.digest, path=path)
     if known.candidate is not None or known.fault:
         return known
@@ -162,8 +162,9 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
     return Recalled(memory.import_candidate(found, snapshot=rows.snapshot, tags=project.git_tags()), "")
 
 
-def _fingerprint(params: FitParams, family: str, *, data: str) -> Fingerprint:
-    members = {name: _fingerprint(params, name, data=data).digest for name in params.families[family].members}
+def fingerprint_of(params: FitParams, family: str, *, data: str) -> Fingerprint:
+    """Return the fingerprint of a family's candidate, and through it of its members', for a split's digest."""
+    members = {name: fingerprint_of(params, name, data=data).digest for name in params.families[family].members}
     return fingerprint(params.families[family], data=data, seed=params.seed, members=members)
 
 

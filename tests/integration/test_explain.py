@@ -1,0 +1,180 @@
+"""`digits explain` says what a run would do, with real DVC and MLflow, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow  # noqa: TID253 - the tests here count its runs
+import pytest
+
+FAMILIES = {
+    "logistic_regression": {},
+    "decision_tree": {"components": 10},
+    "k_nearest_neighbors": {},
+    "voting": {"members": ["logistic_regression", "k_nearest_neighbors"]},
+}
+CANDIDATES = Path("data/candidates/digits")
+
+
+def _explained(checkout: Any) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """Return family → action and changes."""
+    done = checkout.digits("explain", "digits", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = json.loads(done.stdout)
+    assert [list(row) for row in rows] == [["family", "action", "changes"]] * len(rows)
+    return {
+        row["family"]: (row["action"], [(item["component"], item["detail"]) for item in row["changes"]]) for row in rows
+    }
+
+
+def _files(root: Path) -> dict[str, tuple[int, int]]:
+    """Return every file of a checkout with its size and time, but for what DVC and Python keep for themselves."""
+    own = {".dvc", "__pycache__"}
+    found = {path: path.stat() for path in root.rglob("*") if not own & set(path.relative_to(root).parts)}
+    return {str(path): (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
+
+
+def _runs(checkout: Any) -> set[str]:
+    client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    return {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+
+
+def _run_of(ran: Any, family: str) -> str:
+    return next(str(row["run_id"]) for row in json.loads(ran.first.stdout) if row["family"] == family)
+
+
+@pytest.fixture
+def kept(ran: Any, tmp_path: Path) -> Iterator[Any]:
+    """Return the checkout that ran; what a test changes in it is put right again."""
+    names = ("params.yaml", "data", "mlflow", "digits")
+    for name in names:
+        source = ran.root / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
+    yield ran
+    for name in names:
+        target = ran.root / name
+        if (tmp_path / name).is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(tmp_path / name, target)
+        else:
+            shutil.copy2(tmp_path / name, target)
+
+
+def test_a_fresh_checkout_stays_fresh(checkout: Any) -> None:
+    """Before the first run everything is to be trained for want of a split, and not even a store is made."""
+    before = _files(checkout.root)
+    assert _explained(checkout) == {
+        name: ("train", [("data", "no split; run `digits run digits`")]) for name in FAMILIES
+    }
+    done = checkout.digits("explain", "digits")
+    assert done.returncode == 0, done.stderr
+    assert "ingest will run (DVC has no record of it)" in done.stdout.splitlines()
+    assert _files(checkout.root) == before
+
+
+def test_after_a_run_everything_is_reused(ran: Any) -> None:
+    """Nothing changed, so nothing is trained; asking makes no run and touches no file."""
+    files, runs = _files(ran.root), _runs(ran)
+    assert _explained(ran) == dict.fromkeys(FAMILIES, ("reuse", []))
+    assert _files(ran.root) == files
+    assert _runs(ran) == runs
+
+
+def test_a_changed_param_is_named_with_the_ensembles_it_is_in(kept: Any) -> None:
+    """That family and the ensemble it is in are trained, nothing else; the folder of the last fit tells, or MLflow."""
+    kept.families({**FAMILIES, "k_nearest_neighbors": {"neighbors": 3}})
+    expected = {
+        "logistic_regression": ("reuse", []),
+        "decision_tree": ("reuse", []),
+        "k_nearest_neighbors": ("train", [("params", "neighbors: 6 -> 3")]),
+        "voting": ("train", [("members", "k_nearest_neighbors changed")]),
+    }
+    assert _explained(kept) == expected
+    shutil.rmtree(kept.root / CANDIDATES)
+    files, runs = _files(kept.root), _runs(kept)
+    assert _explained(kept) == expected
+    assert _files(kept.root) == files
+    assert _runs(kept) == runs
+    done = kept.digits("explain", "digits")
+    assert "neighbors: 6 -> 3" in next(line for line in done.stdout.splitlines() if line.startswith("k_nearest"))
+
+
+def test_changed_code_is_named_by_its_file(kept: Any) -> None:
+    """A line of code in a family's module names that module, for that family alone; a comment changes nothing."""
+    (kept.root / "digits/models/ensembles.py").open("a").write("# nothing\n")
+    assert _explained(kept) == dict.fromkeys(FAMILIES, ("reuse", []))
+    (kept.root / "digits/models/ensembles.py").open("a").write("MORE = 1\n")
+    explained = _explained(kept)
+    assert ("code", "digits/models/ensembles.py changed") in explained["voting"][1]
+
+
+def test_a_lost_model_is_an_artifact_that_is_missing(kept: Any) -> None:
+    """One copy is enough to reuse a fit; without the folder and with MLflow's copy damaged the artifact is named."""
+    folder = kept.root / CANDIDATES / "families" / "decision_tree"
+    shutil.rmtree(folder)
+    files = _files(kept.root)
+    assert _explained(kept)["decision_tree"] == ("reuse", [])
+    assert _files(kept.root) == files
+
+    run_id = _run_of(kept, "decision_tree")
+    model = next((kept.root / "mlflow/artifacts").glob(f"**/{run_id}/artifacts/candidate/model/model.skops"))
+    model.write_bytes(model.read_bytes()[:-10])
+    files, runs = _files(kept.root), _runs(kept)
+    explained = _explained(kept)
+    where = f"{CANDIDATES.as_posix()}/families/decision_tree"
+    detail = f"missing or damaged, in {where} and in MLflow's run {run_id}"
+    assert explained.pop("decision_tree") == ("train", [("artifact", detail)])
+    assert {action for action, _ in explained.values()} == {"reuse"}
+    assert _files(kept.root) == files
+    assert _runs(kept) == runs
+
+
+def test_a_fit_that_nobody_remembers_is_named(kept: Any) -> None:
+    """A family never fitted says so; a candidate whose run is gone, and a run that lost its candidate, do too."""
+    kept.families({**FAMILIES, "sgd": {}})
+    assert _explained(kept)["sgd"] == ("train", [("fit", "never fitted")])
+
+    kept.families({**FAMILIES, "decision_tree": {"components": 20}})
+    run_id = _run_of(kept, "decision_tree")
+    shutil.rmtree(kept.root / CANDIDATES / "families" / "decision_tree")
+    shutil.rmtree(next((kept.root / "mlflow/artifacts").glob(f"**/{run_id}/artifacts/candidate")))
+    detail = f"the last fit, MLflow's run {run_id}, has lost its candidate.json"
+    assert _explained(kept)["decision_tree"] == ("train", [("artifact", detail)])
+
+    shutil.rmtree(kept.root / "mlflow")
+    detail = "no finished run in MLflow remembers the fit"
+    assert _explained(kept)["logistic_regression"] == ("train", [("artifact", detail)])
+    assert not (kept.root / "mlflow").exists()
+
+
+def test_a_data_step_that_runs_again_comes_first(kept: Any) -> None:
+    """A changed param of a data step is named, and every family counts as one to train, beside its own reasons."""
+    kept.params(split={"seed": 1})
+    kept.families({**FAMILIES, "decision_tree": {"components": 20}})
+    line = "split will run again (changed: datasets.digits.split)"
+    explained = _explained(kept)
+    assert explained.pop("decision_tree") == ("train", [("data", line), ("params", "components: 10 -> 20")])
+    assert set(explained) == set(FAMILIES) - {"decision_tree"}
+    assert all(found == ("train", [("data", line)]) for found in explained.values())
+    done = kept.digits("explain", "digits")
+    assert done.stdout.splitlines()[0] == line
+
+    shutil.rmtree(kept.root / "data/splits")
+    assert _explained(kept) == {name: ("train", [("data", "no split; run `digits run digits`")]) for name in FAMILIES}
+
+
+def test_errors_are_one_line(ran: Any) -> None:
+    """A dataset that is not in the params, and a server that does not answer, are named."""
+    done = ran.digits("explain", "none")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no dataset 'none'" in done.stderr
+    done = ran.digits("explain", "digits", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "MLFLOW_TRACKING_URI" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
