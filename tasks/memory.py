@@ -77,10 +77,10 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
     """
     found = {}
     with _repository(root) as repo:
-        for stage in stages:
-            if entries := repo.status(targets=[stage]).get(stage):
-                recorded = any(out.hash_info for item in repo.stage.collect(stage) for out in item.outs)
-                found[stage] = _names(entries) if recorded else []
+        status = repo.status(targets=list(stages))
+        for stage in (name for name in stages if name in status):
+            recorded = any(out.hash_info for item in repo.stage.collect(stage) for out in item.outs)
+            found[stage] = _names(status[stage]) if recorded else []
     return found
 
 

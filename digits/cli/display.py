@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from digits.events import Event
-from digits.experiments.explanation import Explanation
+
+if TYPE_CHECKING:
+    from digits.experiments.explanation import Explanation  # it loads scikit-learn, which a run does while it waits
 
 __all__ = ["events_shown", "print_explanations", "print_leaderboard", "result_console"]
 
