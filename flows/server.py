@@ -95,6 +95,9 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
         The server at `url` does not answer.
     """
     if url is not None:
+        prepare_environment(
+            {"PREFECT_API_URL": url}
+        )  # where it stands in the project's .env alone, Prefect does not see it
         server = Server(url=url)
         server.wait_until_healthy(seconds=HEALTH_SECONDS)
         yield server

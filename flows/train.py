@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from prefect import flow
@@ -11,7 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from digits.data.split import Split
 from digits.experiments.evaluation import Evaluation
-from digits.experiments.tracking import Tracking
+from digits.experiments.tracking import Tracking, answering
 from digits.experiments.workers import Workers, worker_pool
 from digits.project import Project
 from digits.registry.versions import ModelVersion
@@ -21,7 +22,7 @@ from digits.steps.candidates import Fitted
 from tasks.candidates import evaluate, fit, register
 from tasks.data import ingest, split, validate
 
-__all__ = ["Trained", "train"]
+__all__ = ["Trained", "train", "train_with"]
 
 
 class Trained(NamedTuple):
@@ -47,7 +48,7 @@ def train(dataset: str) -> Trained:
     """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date."""
     project = Project.find()
     settings = Settings.load(project.root)
-    with worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
+    with answering(), worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
         snapshot = ingest(dataset)
         rows = split(snapshot, validate(snapshot))
         memory = steps.tracking(project, dataset, settings=settings)
@@ -59,6 +60,11 @@ def train(dataset: str) -> Trained:
             evaluation = evaluate(rows, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent)
             version = register(dataset, evaluation, memory=memory)
     return Trained(evaluation=evaluation, version=version)
+
+
+def train_with(settings: Settings) -> Callable[[str], Trained]:
+    """Return the flow with as many fits side by side as these settings say, not those that held at its import."""
+    return train.with_options(task_runner=ThreadPoolTaskRunner(max_workers=settings.workers))  # type: ignore[arg-type]
 
 
 def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Workers, parent: str) -> _Fits:

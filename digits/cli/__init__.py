@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from cyclopts import App
@@ -53,7 +54,8 @@ def main() -> NoReturn:
         sys.stderr.write(f"digits: {' '.join(str(error).split())}\n")
         code = error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("digits: interrupted; the next run goes on from here\n")
+        with suppress(OSError):  # the terminal may be gone
+            sys.stderr.write("digits: interrupted; the next run goes on from here\n")
         code = INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; Python would complain again when it flushes at exit.

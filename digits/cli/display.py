@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -50,7 +50,8 @@ class _Board(logging.Handler):
             del self._started[key]  # tried again, it starts anew
         self._rows[key] = (event, time.monotonic() - started if over else started)
         if self.live is None and over:
-            self.console.print(_line(event, seconds=time.monotonic() - started))
+            with suppress(OSError):  # whoever was looking has gone; the work goes on
+                self.console.print(_line(event, seconds=time.monotonic() - started))
 
     def __rich__(self) -> RenderableType:
         """Draw all pieces of work, one line each."""

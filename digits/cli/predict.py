@@ -12,6 +12,7 @@ from digits.cli.output import print_json, print_line
 from digits.data.images import Frame, read_picture
 from digits.data.snapshot import Snapshot
 from digits.errors import ParamsError, PictureError
+from digits.experiments.tracking import answering
 from digits.project import Project
 from digits.registry.versions import Registry
 from digits.settings import Settings
@@ -47,7 +48,8 @@ def predict(dataset: str, *images: Path, json: bool = False) -> int:
     project = Project.find()
     project.params(dataset)
     registry = Registry(steps.tracking(project, dataset, settings=Settings.load(project.root)))
-    version = registry.serving()
+    with answering():
+        version = registry.serving()
     snapshot = Snapshot.load(project.snapshot(dataset))
     frame = Frame(height=snapshot.height, width=snapshot.width, max_value=snapshot.max_value)
     read: list[tuple[Path, NDArray[np.uint8]]] = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -69,11 +70,11 @@ def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
     ):
         _prepare(workers, project=project, dataset=dataset, settings=settings)
-        from flows.train import train
+        from flows.train import train_with
 
         quiet_console()
         server.wait_until_healthy()
-        return train(dataset)
+        return train_with(settings)(dataset)
 
 
 def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: Settings) -> None:
@@ -111,5 +112,6 @@ def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Leave as Ctrl-C does: the worker processes and the private server are stopped on the way out."""
-    sys.stderr.write(f"digits: signal {number}\n")
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(f"digits: signal {number}\n")
     raise KeyboardInterrupt

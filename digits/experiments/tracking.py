@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -138,10 +138,14 @@ class Tracking:
     @contextmanager
     def finishing(self, run_id: str) -> Iterator[None]:
         """Mark a run finished when the block ends, failed when it raises."""
+        from mlflow.exceptions import MlflowException
+
         try:
             yield
         except BaseException:
-            self.client.set_terminated(run_id, "FAILED")
+            # What went wrong is what matters, also when the server has gone; the next run ends what this one cannot.
+            with suppress(MlflowException):
+                self.client.set_terminated(run_id, "FAILED")
             raise
         self.client.set_terminated(run_id, "FINISHED")
 

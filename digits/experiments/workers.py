@@ -12,7 +12,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from types import TracebackType
@@ -74,8 +74,9 @@ class WorkerPool:
         self.count = count
         self._timeout_s = timeout_s
         self._waited_for: set[Future[Any]] = set()
+        self._stopped = False
+        self._changing = threading.RLock()  # held by whoever schedules a call, or replaces or stops the pool
         self._pool = self._new_pool()
-        self._renewing = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -85,16 +86,16 @@ class WorkerPool:
     ) -> None:
         if kind is not None:
             self.stop()
-        self._pool.close()
-        self._pool.join()
+        elif not self._stopped:
+            self._pool.close()
+            self._pool.join()
 
     def stop(self) -> None:
-        """Kill the workers; calls that are waited for are given up."""
-        # Not left to the pool: it forgets the calls that are running, and whoever waits for them would wait for ever.
-        for future in list(self._waited_for):
-            future.cancel()
-        self._pool.stop()
-        self._pool.join()
+        """Kill the workers for good; calls that are waited for, and those to come, are given up."""
+        with self._changing:
+            if not self._stopped:
+                self._stopped = True
+                self._end_pool()
 
     def prepare(self, function: Callable[..., object], **arguments: Any) -> None:
         """Call `function` once per worker without waiting, such as for imports that the first fit would pay for."""
@@ -112,22 +113,18 @@ class WorkerPool:
         Raises
         ------
         FitFailed
-            The call took longer than the time limit.
+            The call took longer than the time limit, or the pool was stopped.
         WorkerDied
             The worker's process ended: killed, out of memory, or a crash in native code.
         """
-        try:
-            future = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
-        except RuntimeError as error:
-            self._renew()
-            raise WorkerDied("the pool of workers broke down, and was started again") from error
-        self._waited_for.add(future)
+        future = self._schedule(function, arguments)
         try:
             result: T = future.result()
         except FutureTimeoutError as error:
             raise FitFailed(f"took longer than {self._timeout_s / 60:g} min; raise DIGITS_FIT_MINUTES") from error
-        except BrokenExecutor as error:
-            self._renew()
+        except (BrokenExecutor, CancelledError) as error:
+            with self._changing:
+                self._renew()
             raise WorkerDied("the pool of workers broke down, and was started again") from error
         except ProcessExpired as error:
             raise WorkerDied(f"its worker process died (exit code {error.exitcode}); out of memory?") from error
@@ -135,18 +132,43 @@ class WorkerPool:
             self._waited_for.discard(future)
         return result
 
+    def _schedule(self, function: Callable[..., T], arguments: dict[str, Any]) -> Future[T]:
+        """Hand a call to the pool; one that takes no more, as when a worker died between two calls, is replaced."""
+        with self._changing:
+            self._renew()
+            try:
+                future: Future[T] = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+            except RuntimeError:
+                self._renew()
+                future = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+            self._waited_for.add(future)
+        return future
+
     def _new_pool(self) -> ProcessPool:
         # spawn: forking a process in which TensorFlow has run hangs.
         context = multiprocessing.get_context("spawn")
         return ProcessPool(max_workers=self.count, initializer=_start_worker, context=context)
 
     def _renew(self) -> None:
-        """Start a new pool in place of one that takes no more calls, as when a worker dies between two calls."""
-        with self._renewing:
-            if not self._pool.active:
-                self._pool.stop()
-                self._pool.join()
-                self._pool = self._new_pool()
+        """Start a new pool in place of one that takes no more calls.
+
+        Raises
+        ------
+        FitFailed
+            The pool was stopped.
+        """
+        if self._stopped:
+            raise FitFailed("given up")
+        if not self._pool.active:
+            self._end_pool()
+            self._pool = self._new_pool()
+
+    def _end_pool(self) -> None:
+        # Not left to the pool: it forgets the calls that are running, and whoever waits for them would wait for ever.
+        for future in list(self._waited_for):
+            future.cancel()
+        self._pool.stop()
+        self._pool.join()
 
 
 _pools: list[WorkerPool] = []

@@ -18,7 +18,7 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
 from digits.experiments.fingerprint import Fingerprint, fingerprint
 from digits.experiments.tracking import Recalled, Tracking, answering
-from digits.experiments.workers import InProcess, Workers
+from digits.experiments.workers import InProcess, WorkerDied, Workers
 from digits.files import only_one
 from digits.project import Project
 from digits.registry.gate import check
@@ -285,15 +285,27 @@ def _validated(candidate: Candidate) -> str:
 def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate], *, count: int) -> dict[str, str]:
     """Call `function` for every candidate, `count` at a time; return family → why it failed, for those that did."""
     reasons: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=count) as threads:
-        futures = {candidate.family: threads.submit(function, candidate) for candidate in candidates}
+    threads = ThreadPoolExecutor(max_workers=count)
+    try:
+        futures = {candidate.family: threads.submit(_twice, function, candidate) for candidate in candidates}
         for family, future in futures.items():
             try:
                 future.result()
             except FitFailed as error:
                 reasons[family] = str(error)
                 report("evaluate", subject=family, state="failed", detail=str(error))
+    finally:
+        # After an interrupt nobody waits for those that have not begun.
+        threads.shutdown(wait=False, cancel_futures=True)
     return reasons
+
+
+def _twice(function: Callable[[Candidate], None], candidate: Candidate) -> None:
+    """Call `function`, and once more when a worker died of the first call."""
+    try:
+        function(candidate)
+    except WorkerDied:
+        function(candidate)
 
 
 def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import signal
 import subprocess
+import termios
+import threading
 import time
 from typing import Any
 
 import httpx
+import mlflow  # noqa: TID253 - these tests need it
 import psutil
+import pytest
 
 
 def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
@@ -93,34 +101,70 @@ def test_a_killed_worker_costs_a_second_try(make_checkout: Any) -> None:
     assert {row["family"] for row in json.loads(stdout)} == {"decision_tree", "cnn"}
 
 
-def test_ctrl_c_leaves_nothing_behind(make_checkout: Any) -> None:
-    """An interrupt while a family is being fitted ends the run at once, its workers and its private server with it."""
-    checkout = make_checkout({"decision_tree": {"components": 10}, "cnn": {"epochs": 1000}})
+LONG = {name: {"epochs": 1000} for name in ("mlp", "dense_network", "cnn", "rnn")}
+
+
+@pytest.mark.parametrize("how", ["an interrupt", "a terminal that is closed"])
+def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, how: str) -> None:
+    """While families are fitted and others wait, either ends the run at once, with its workers and its server."""
+    checkout = make_checkout(LONG)
     environment = {name: value for name, value in checkout.environment.items() if name != "PREFECT_API_URL"}
-    environment["DIGITS_WORKERS"] = "2"
+    leader, follower = pty.openpty()
     process = subprocess.Popen(
         checkout.command("run", "digits"),
         cwd=checkout.root,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        env={**environment, "DIGITS_WORKERS": "2", "TERM": "xterm"},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - the terminal it will lose
     )
-    assert process.stderr is not None
-    line = ""
-    while not line.startswith("fit      decision_tree"):
-        line = process.stderr.readline()
-        assert process.poll() is None
+    os.close(follower)
+    screen = _Screen(leader)
+    client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
+    while "split    digits" not in screen.text or len(_running(client)) < 3:  # the pipeline's, and two families'
+        assert process.poll() is None, screen.text
+        time.sleep(0.2)
+    time.sleep(2)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert family
-    process.send_signal(signal.SIGINT)
+    assert len(family) >= 3
     start = time.monotonic()
-    stderr = process.stderr.read()
-    assert process.wait(timeout=60) == 130, stderr
-    assert time.monotonic() - start < 30
-    assert "interrupted" in stderr
-    assert "Traceback" not in stderr
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(child.is_running() for child in family):
-        time.sleep(0.1)
-    assert [child for child in family if child.is_running()] == []
+    if how == "an interrupt":
+        process.send_signal(signal.SIGINT)
+    else:
+        screen.close()
+    # 120: Python's own, where there is no terminal left to flush to.
+    assert process.wait(timeout=60) == (130 if how == "an interrupt" else 120), screen.text
+    assert time.monotonic() - start < 20
+    if how == "an interrupt":
+        assert "interrupted" in screen.text
+        assert "Traceback" not in screen.text
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    assert _running(client) == []
+    assert client.search_model_versions("name = 'digits-classifier'") == []
+
+
+def _running(client: Any) -> list[Any]:
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    return list(client.search_runs([experiment], filter_string="attributes.status = 'RUNNING'"))
+
+
+class _Screen:
+    """Reads what a process writes on its terminal, until the terminal is closed."""
+
+    def __init__(self, leader: int) -> None:
+        self.text = ""
+        self._leader = leader
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := os.read(self._leader, 65536):
+                self.text += chunk.decode(errors="replace")
+
+    def close(self) -> None:
+        """Close the terminal: whoever has it is told so, and can write no more."""
+        os.close(self._leader)

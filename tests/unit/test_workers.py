@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -73,3 +74,24 @@ def test_workers_outlive_death_timeout_and_errors(tmp_path: Path, monkeypatch: p
 def test_in_process_calls_where_it_stands() -> None:
     """Without a pool the same interface calls in this process."""
     assert InProcess().run(_add, a=1, b=2) == 3
+
+
+def test_a_stopped_pool_gives_up_what_runs_and_what_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that run, that wait and that come after the stop all end at once, and no worker is started for them."""
+    (tmp_path / "stopped_functions.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    import stopped_functions as functions
+
+    with WorkerPool(1, timeout_s=60) as pool, ThreadPoolExecutor(max_workers=3) as threads:
+        assert pool.run(functions._add, a=1, b=2) == 3
+        calls = [threads.submit(pool.run, functions._sleep, seconds=60) for _ in range(3)]
+        time.sleep(1)
+        start = time.monotonic()
+        pool.stop()
+        for call in calls:
+            with pytest.raises(FitFailed, match="given up"):
+                call.result(timeout=20)
+        with pytest.raises(FitFailed, match="given up"):
+            pool.run(functions._add, a=1, b=2)
+        assert time.monotonic() - start < 20
+        assert _workers() == []
