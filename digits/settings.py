@@ -27,11 +27,12 @@ _NO_TELEMETRY = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
 
-#: The tools' own chatter at start-up. ``GIT_PYTHON_REFRESH``: MLflow warns
-#: when git is missing. MLflow would otherwise try for minutes to reach a server that is not there.
+#: The tools' own chatter. ``GIT_PYTHON_REFRESH``: MLflow warns when git is missing. Four retries are half a minute, in
+#: which a tracking server can start again; MLflow's own seven are four minutes for every call.
 _QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "digits",
     "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -7,6 +7,7 @@ their id: MLflow's active run belongs to a thread, and families are fitted by se
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import DESCRIPTION, Candidate
@@ -40,6 +42,7 @@ TAG_PARENT = "mlflow.parentRunId"
 KIND_PIPELINE, KIND_CANDIDATE = "pipeline", "candidate"
 CANDIDATE_FOLDER, PLOTS_FOLDER = "candidate", "plots"
 METRIC_FIT_SECONDS = "fit_seconds"
+CONNECT_SECONDS = 5.0
 
 #: The UI then opens on runs and metrics, not on traces of language models.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -334,12 +337,26 @@ def _client(uri: str) -> MlflowClient:
     """Return a client; making it gives a new database its tables."""
     import mlflow
 
+    if uri.startswith("http"):
+        _reach(uri)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _reach(uri: str) -> None:
+    """Look whether anybody listens at `uri`, once: what is wrong from the start is said at once, not after retries."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ServerError(
+            f"no MLflow server listens at {uri} ({error}); start it, or unset MLFLOW_TRACKING_URI"
+        ) from error
 
 
 def _intact(path: Path, *, fingerprint: str, digest: str, proba_digest: str) -> Candidate | None:

@@ -149,7 +149,7 @@ def test_a_run_recovers_from_the_death_of_the_tracking_server(checkout: Any, tra
     """With the server killed while families are fitted, the run ends in one line; the next one finishes the job."""
     checkout.families({"decision_tree": {"components": 10}, "mlp": {"epochs": 60, "hidden": [64], "components": 60}})
     url, server = tracking_server()
-    process = _start(checkout, MLFLOW_TRACKING_URI=url)
+    process = _start(checkout, MLFLOW_TRACKING_URI=url, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     client = mlflow.MlflowClient(url)
     while not (client.get_experiment_by_name("digits") and _runs(client, "tags.family = 'mlp'")):
         time.sleep(0.1)
