@@ -14,4 +14,4 @@ __all__ = ["Section"]
 class Section(BaseModel):
     """One section of ``params.yaml``: strict about its keys, and never changed after it was read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)

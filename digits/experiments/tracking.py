@@ -245,6 +245,40 @@ class Tracking:
                 return None
         return cls(uri, dataset=dataset, artifacts=artifacts)
 
+    @classmethod
+    def holding(cls, uri: str, *, run_id: str, artifacts: Path) -> Tracking:
+        """Return the experiment that holds a run.
+
+        Raises
+        ------
+        MissingError
+            There is no such run.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with answering():
+            client = _client(uri)
+            try:
+                experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
+            except MlflowException as error:
+                raise MissingError(f"no run {run_id} in MLflow at {uri} ({_first_line(error)})") from error
+        return cls(uri, dataset=experiment.name, artifacts=artifacts)
+
+    def fetch(self, run_id: str, *, path: Path) -> tuple[Candidate, Mapping[str, str]]:
+        """Bring the candidate that a run holds into the folder `path`; return it and the run's tags.
+
+        Raises
+        ------
+        MissingError
+            The run is no fit, or it has lost its candidate.
+        """
+        tags: Mapping[str, str] = self.client.get_run(run_id).data.tags
+        if tags.get(TAG_KIND) != KIND_CANDIDATE:
+            raise MissingError(f"run {run_id} is no fit of a family but {tags.get(TAG_KIND, 'another kind of run')}")
+        if not self._download(run_id, path=path) or (fault := Candidate.load(path).fault()):
+            raise MissingError(f"run {run_id} has lost its candidate" + (f": {fault}" if path.exists() else ""))
+        return Candidate.load(path), tags
+
     def finished(self, tag: str, value: str) -> list[Run]:
         """Return the finished runs of fits with this value of a tag, the newest first."""
         return self._search(

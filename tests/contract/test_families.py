@@ -233,3 +233,11 @@ def test_bad_images_are_refused(
     """Images that are none, or of another size, are a ValueError that says so."""
     with pytest.raises(ValueError, match=complaint):
         fitted[name].predict_proba(spoil(unseen))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_params_read_back_are_the_same_to_the_last_character(name: str) -> None:
+    """A default and the same value written down give the same record: 500 and 500.0 would be two model files."""
+    family = FAMILIES[name].model_validate(QUICK.get(name, {}))
+    recorded = family.model_dump_json()
+    assert FAMILIES[name].model_validate_json(recorded).model_dump_json() == recorded
