@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digits.errors import MissingError
+from digits.errors import MissingError, ServerError
 from digits.experiments.evaluation import Row
 from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
 from digits.models import artifact
@@ -80,7 +80,8 @@ class Registry:
     def register(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
         """Make a candidate a version, unless it is one already.
 
-        The version becomes ``@production`` when there is none and the gate is passed, else ``@staging``.
+        The version becomes ``@production`` when there is none and the gate is passed, else ``@staging``. A version
+        whose files are damaged or gone is replaced by a new one, which serves where the old one did.
 
         Parameters
         ----------
@@ -92,12 +93,20 @@ class Registry:
             The gate's answer.
         tags
             Further tags: the git commit, …
+
+        Raises
+        ------
+        ServerError
+            The files of a version cannot be read, whether they are damaged or not.
         """
-        version = self._with_fingerprint(row.candidate.fingerprint.digest)
-        if version is None or not self._is_intact(version):
+        known = self._with_fingerprint(row.candidate.fingerprint.digest)
+        version = next(filter(self._is_intact, known), None)
+        if version is None:
             version = self._create(row, snapshot=snapshot, decision=decision, tags=tags)
-        production = self._alias(PRODUCTION)
-        if decision.passed and production is None:
+        if PRODUCTION in version.aliases:
+            return version
+        replaces = any(PRODUCTION in damaged.aliases for damaged in known)
+        if replaces or (decision.passed and self._alias(PRODUCTION) is None):
             return self._hold(version, PRODUCTION)
         return version if version.aliases else self._hold(version, STAGING)
 
@@ -158,6 +167,8 @@ class Registry:
         ------
         MissingError
             The files are gone, or are not those that were registered.
+        ServerError
+            They cannot be read.
         """
         with tempfile.TemporaryDirectory() as work:
             return artifact.load(self._files(version, work=work))
@@ -168,12 +179,20 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         mend = f"register it again with `digits run {self.dataset}`"
+        files = self._client.get_model_version_download_uri(self.name, str(version.version))
+        address = f"{files}/artifacts/{ARTIFACT}"
         try:
-            files = self._client.get_model_version_download_uri(self.name, str(version.version))
-            folder = Path(download_artifacts(f"{files}/artifacts/{ARTIFACT}", dst_path=work))
+            folder = Path(download_artifacts(address, dst_path=work))
+            found = artifact.digest(folder)
+        except MissingError as error:
+            raise MissingError(f"the files of {version} are missing; {mend}") from error
         except (MlflowException, OSError) as error:
-            raise MissingError(f"the files of {version} are missing ({error}); {mend}") from error
-        found = artifact.digest(folder)
+            if _holds_nothing(address):
+                raise MissingError(f"the files of {version} are missing; {mend}") from error
+            raise ServerError(
+                f"the files of {version} cannot be read ({error}); is the server of MLFLOW_TRACKING_URI there, and the "
+                "store of its artifacts?"
+            ) from error
         if found != version.digest:
             raise MissingError(
                 f"the files of {version} were changed: SHA-256 {found[:12]}, wanted {version.digest[:12]}; {mend}"
@@ -208,12 +227,14 @@ class Registry:
                 return None
             raise
 
-    def _with_fingerprint(self, fingerprint: str) -> ModelVersion | None:
+    def _with_fingerprint(self, fingerprint: str) -> list[ModelVersion]:
+        """Return the versions of that candidate: the one that serves first, then the newest first."""
         found = self._client.search_model_versions(
             f"name = '{self.name}' and tags.`{TAG_FINGERPRINT}` = '{fingerprint}'"
         )
-        versions = sorted((int(item.version) for item in found), reverse=True)
-        return self._reference(self._client.get_model_version(self.name, str(versions[0]))) if versions else None
+        numbers = sorted((int(item.version) for item in found), reverse=True)
+        versions = [self._reference(self._client.get_model_version(self.name, str(number))) for number in numbers]
+        return sorted(versions, key=lambda version: PRODUCTION not in version.aliases)
 
     def _reference(self, found: Any) -> ModelVersion:
         # A version's own list of aliases is empty in search results; the registered model's is right.
@@ -226,3 +247,14 @@ class Registry:
             run_id=found.run_id,
             aliases=tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(found.version))),
         )
+
+
+def _holds_nothing(address: str) -> bool:
+    """Return whether the store says that no file lies there; False too when it does not answer."""
+    from mlflow.artifacts import list_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return not list_artifacts(address)
+    except (MlflowException, OSError):
+        return False

@@ -1,0 +1,102 @@
+"""What is damaged is named with the command that mends it, and that command does mend it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow  # noqa: TID253 - every test here needs it
+import numpy as np
+import pytest
+from PIL import Image
+
+FAMILY = "logistic_regression"
+DEAD = "http://127.0.0.1:9/api/2.0/mlflow-artifacts/artifacts/model"
+
+
+@pytest.fixture(scope="module")
+def trained(make_checkout: Callable[..., Any]) -> Any:
+    """Return a checkout after a run with one family; every test leaves it mended."""
+    checkout = make_checkout({FAMILY: {}})
+    done = checkout.digits("run", "digits")
+    assert done.returncode == 0, done.stderr
+    return checkout
+
+
+@pytest.fixture
+def picture(trained: Any, tmp_path: Path) -> str:
+    """Return a picture of a digit."""
+    image = np.load(trained.root / "data/snapshots/digits/images.npy")[0]
+    path = tmp_path / "digit.png"
+    Image.fromarray(np.pad(np.kron(image * 15, np.ones((12, 12))).astype(np.uint8), 20)).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def stored(trained: Any) -> Path:
+    """Return the model file of the version in production."""
+    version = _client(trained).get_model_version_by_alias("digits-classifier", "production")
+    files = _client(trained).get_model_version_download_uri("digits-classifier", version.version)
+    return Path(files.removeprefix("file://")) / "artifacts/model/model.skops"
+
+
+@pytest.fixture
+def _dead_store(trained: Any) -> Iterator[None]:
+    """Let the files of every version lie on a server that does not answer."""
+    with sqlite3.connect(trained.root / "mlflow/mlflow.db") as database:
+        before = database.execute("SELECT version, storage_location FROM model_versions").fetchall()
+        database.execute("UPDATE model_versions SET storage_location = ?", (DEAD,))
+    yield
+    with sqlite3.connect(trained.root / "mlflow/mlflow.db") as database:
+        for version, location in before:
+            change = "UPDATE model_versions SET storage_location = ? WHERE version = ?"
+            database.execute(change, (location, version))
+
+
+def _client(checkout: Any) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
+
+
+def _versions(checkout: Any) -> list[int]:
+    found = _client(checkout).search_model_versions("name = 'digits-classifier'")
+    return sorted(int(item.version) for item in found)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone"])
+def test_a_damaged_version_is_replaced_by_the_command_that_is_named(
+    trained: Any, picture: str, stored: Path, gone: bool
+) -> None:
+    """Production stays with the same candidate, whose new version serves where the damaged one did."""
+    before = _versions(trained)
+    if gone:
+        shutil.rmtree(stored.parent)
+    else:
+        stored.write_bytes(stored.read_bytes()[:-10])
+    refused = trained.digits("predict", "digits", picture)
+    assert refused.returncode == 1
+    assert "are missing" in refused.stderr if gone else "were changed" in refused.stderr
+    assert "register it again with `digits run digits`" in refused.stderr
+    again = trained.digits("register" if gone else "run", "digits")
+    assert again.returncode == 0, again.stderr
+    assert f"digits-classifier version {before[-1] + 1} @production" in again.stdout
+    assert _client(trained).get_model_version("digits-classifier", str(before[-1])).tags.get("stage") is None
+    read = trained.digits("predict", "digits", picture)
+    assert read.returncode == 0, read.stderr
+    assert trained.digits("register", "digits").returncode == 0
+    assert _versions(trained) == [*before, before[-1] + 1]
+
+
+@pytest.mark.usefixtures("_dead_store")
+def test_a_store_that_does_not_answer_is_no_damage(trained: Any, picture: str) -> None:
+    """Files that cannot be read are an error of the server: nothing is registered twice."""
+    before = _versions(trained)
+    for command in (("register", "digits"), ("predict", "digits", picture)):
+        done = trained.digits(*command, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+        assert done.returncode == 1
+        assert "cannot be read" in done.stderr.splitlines()[-1]
+        assert "MLFLOW_TRACKING_URI" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+    assert _versions(trained) == before
