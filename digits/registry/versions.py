@@ -96,6 +96,8 @@ class Registry:
 
         Raises
         ------
+        MissingError
+            The candidate's own files are damaged.
         ServerError
             The files of a version cannot be read, whether they are damaged or not.
         """
@@ -111,6 +113,11 @@ class Registry:
         return version if version.aliases else self._hold(version, STAGING)
 
     def _create(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
+        if fault := row.candidate.fault():
+            family = row.candidate.family
+            raise MissingError(
+                f"the candidate of {family} cannot be registered: {fault}; run `digits fit {self.dataset} {family}`"
+            )
         source, model_id = log_model(row, snapshot=snapshot, experiment_id=self._experiment_id)
         self._ensure_model()
         created = self._client.create_model_version(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -100,3 +101,19 @@ def test_a_store_that_does_not_answer_is_no_damage(trained: Any, picture: str) -
         assert "MLFLOW_TRACKING_URI" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
     assert _versions(trained) == before
+
+
+def test_a_damaged_candidate_is_not_registered(trained: Any, stored: Path) -> None:
+    """`register` names what is damaged and the fit that mends it, which then is registered."""
+    model = trained.root / f"data/candidates/digits/families/{FAMILY}/model/model.skops"
+    model.write_bytes(model.read_bytes()[:-10])
+    shutil.rmtree(stored.parent)
+    before = _versions(trained)
+    refused = trained.digits("register", "digits")
+    assert refused.returncode == 1
+    assert "its model's files are damaged; run `digits fit digits logistic_regression`" in refused.stderr
+    assert _versions(trained) == before
+    mended = trained.digits("fit", "digits", FAMILY, "--json")
+    assert json.loads(mended.stdout)["reused"] is True
+    assert trained.digits("register", "digits").returncode == 0
+    assert len(_versions(trained)) == len(before) + 1
