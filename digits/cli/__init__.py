@@ -5,6 +5,7 @@ Each command stands in a module of its wing and is imported when it is called, s
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -42,6 +43,9 @@ app.command("digits.cli.bench:app", name="bench", help="Measure the pipeline on 
 
 INTERRUPTED = 130
 
+#: What the system refuses for reasons that people can mend; any other `OSError` is a bug, and shows its traceback.
+_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+
 
 def main() -> NoReturn:
     """Run the command line; an error of `digits.errors` is one line and its exit code, never a traceback."""
@@ -63,6 +67,8 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
         sys.stderr.write(f"digits: the system refuses: {error}; is the disk full, or the folder not writable?\n")
         code = 1
     finally:

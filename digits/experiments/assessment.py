@@ -73,13 +73,14 @@ def plots_folder(evaluation: Path, family: str) -> Path:
 
 
 def is_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> bool:
-    """Return whether `evaluation` holds an assessment of this very candidate."""
-    folders = (scores_folder(evaluation, candidate.family), plots_folder(evaluation, candidate.family))
+    """Return whether `evaluation` holds an assessment of this very candidate, with the files that are read again."""
+    scores, plots = scores_folder(evaluation, candidate.family), plots_folder(evaluation, candidate.family)
     try:
         key = _key_file(evaluation, candidate.family).read_text(encoding="utf-8")
     except OSError:
         return False
-    return key == assessment_key(candidate, params=params) and all(folder.is_dir() for folder in folders)
+    whole = (scores / METRICS).is_file() and (scores / PROBA).is_file() and plots.is_dir()
+    return whole and key == assessment_key(candidate, params=params)
 
 
 def mark_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> None:

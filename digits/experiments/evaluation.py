@@ -23,6 +23,8 @@ from digits.files import write_json
 __all__ = ["Evaluation", "Row", "evaluate", "ranked", "read_evaluation"]
 
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
+#: What those who read the last evaluation rely on.
+_READ = ("leaderboard", "failed", "confidence", "split")
 LEADERBOARD_PLOT, SAMPLES_PLOT = "leaderboard.png", "samples.png"
 
 
@@ -144,11 +146,13 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     Raises
     ------
     MissingError
-        There is none.
+        There is none, or the file lacks a part.
     """
     try:
         content: dict[str, Any] = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if lacking := [name for name in _READ if name not in content]:
+            raise KeyError(*lacking)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _no_evaluation(path, error) from error
     return content
 

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digits.errors import MissingError
+from digits.experiments.evaluation import read_evaluation
+
 FAMILY = "logistic_regression"
 DEAD = "http://127.0.0.1:9/api/2.0/mlflow-artifacts/artifacts/model"
 
@@ -117,3 +120,24 @@ def test_a_damaged_candidate_is_not_registered(trained: Any, stored: Path) -> No
     assert json.loads(mended.stdout)["reused"] is True
     assert trained.digits("register", "digits").returncode == 0
     assert len(_versions(trained)) == len(before) + 1
+
+
+def test_a_lost_score_is_made_again(trained: Any) -> None:
+    """`evaluate` assesses again a candidate whose metrics or predictions are gone."""
+    scores = trained.root / f"data/evaluations/digits/scores/{FAMILY}"
+    for name in ("metrics.json", "test_proba.npy"):
+        before = (scores / name).read_bytes()
+        (scores / name).unlink()
+        done = trained.digits("evaluate", "digits")
+        assert done.returncode == 0, done.stderr
+        assert (scores / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["leaderboard", "failed", "confidence", "split"])
+def test_an_evaluation_that_lacks_a_part_is_none(tmp_path: Path, part: str) -> None:
+    """What another version wrote, or somebody changed, is no evaluation: one error that says what to run."""
+    content: dict[str, Any] = {"leaderboard": [], "failed": {}, "confidence": 0.95, "split": "0"}
+    del content[part]
+    (tmp_path / "evaluation.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(MissingError, match=rf"no evaluation in .*{part}.*run `digits run"):
+        read_evaluation(tmp_path)
