@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from socket import socket
 from urllib.error import URLError
@@ -71,7 +72,7 @@ class Server:
         try:
             with urllib.request.build_opener(proxies).open(f"{self.url}/health", timeout=HEALTH_SECONDS):
                 return None
-        except (URLError, OSError, ValueError) as error:
+        except (URLError, HTTPException, OSError, ValueError) as error:
             return error
 
 

@@ -73,6 +73,7 @@ def _half_written(checkout: Any) -> list[Path]:
     return halves
 
 
+@pytest.mark.timeout(600)
 def test_a_run_recovers_from_kills_at_any_moment(checkout: Any) -> None:
     """Ten kills in a row, of the run or of a worker, at random moments, each after something else has been lost."""
     start = time.monotonic()

@@ -8,10 +8,13 @@ import json
 import os
 import pty
 import signal
+import socketserver
 import subprocess
 import termios
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -53,11 +56,28 @@ def test_a_violated_contract_ends_the_run(checkout: Any, prefect_url: str) -> No
     assert latest["state_type"] == "FAILED"
 
 
+@contextmanager
+def _something_else() -> Iterator[int]:
+    """Yield a port at which something answers that does not speak HTTP."""
+
+    class Greeting(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(b"220 mail.example.org ready\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
 def test_an_unreachable_server_is_one_line(checkout: Any) -> None:
     """A Prefect or MLflow address where nobody answers is named, with what to do; so is what is not there yet."""
-    done = checkout.digits("run", "digits", PREFECT_API_URL="http://127.0.0.1:9/api")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+    with _something_else() as port:
+        for url in ("http://127.0.0.1:9/api", "http://localhost:abc/api", f"http://127.0.0.1:{port}/api"):
+            done = checkout.digits("run", "digits", PREFECT_API_URL=url)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+            assert f"no Prefect server answers at {url}" in done.stderr
     for uri in ("http://127.0.0.1:9", "nonsense://"):
         done = checkout.digits("predict", "digits", "any.png", MLFLOW_TRACKING_URI=uri)
         assert done.returncode == 1
