@@ -46,6 +46,19 @@ class Project:
                 return cls(root=candidate)
         raise ParamsError(f"no {PARAMS} in {folder} or above it; run digits inside a checkout of the project")
 
+    def section(self, dataset: str) -> Any:
+        """Return the section of a dataset as it is written, without looking into it.
+
+        Raises
+        ------
+        ParamsError
+            The dataset is not in ``params.yaml``.
+        """
+        datasets = self._read()
+        if dataset not in datasets:
+            raise ParamsError(f"no dataset {dataset!r} in {PARAMS}; it has {', '.join(datasets)}")
+        return datasets[dataset]
+
     def params(self, dataset: str) -> DatasetParams:
         """Return the params of a dataset.
 
@@ -55,13 +68,11 @@ class Project:
             The dataset is not in ``params.yaml``, or the file holds an unknown key, a wrong type or a value out of
             range; the message names the key's path.
         """
-        datasets = self._read()
-        if dataset not in datasets:
-            raise ParamsError(f"no dataset {dataset!r} in {PARAMS}; it has {', '.join(datasets)}")
+        section = self.section(dataset)
         from digits.dataset_params import DatasetParams  # every family, and with them a second of libraries
 
         try:
-            return DatasetParams.read(datasets[dataset], path=f"datasets.{dataset}")
+            return DatasetParams.read(section, path=f"datasets.{dataset}")
         except ParamsError as error:
             raise ParamsError(f"{PARAMS}: {error}") from error
 

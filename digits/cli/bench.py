@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +49,7 @@ def overhead(dataset: str = "mnist", *, json: bool = False) -> None:
     First `digits run` in an empty copy of the project: every step, nothing remembered. Then the same fits in the same
     order, as many side by side, by a plain process pool: no Prefect, MLflow, DVC or Great Expectations, no
     evaluation. Prints both wall times, their ratio, the run's peak memory (resident memory summed over its process
-    tree) and whether both gave the same metrics.
+    tree) and whether both gave the same metrics. A family that fails in the run is named and left out by the script.
 
     Examples
     --------
@@ -69,17 +69,16 @@ def overhead(dataset: str = "mnist", *, json: bool = False) -> None:
     settings = Settings.load(project.root)
     with _copied_project(project) as copied:
         sys.stderr.write(f"digits: whole run on {dataset}\n")
-        pipeline_seconds, peak_bytes = _timed_run(copied, dataset, mnist_dir=settings.mnist_dir)
-        found = {
-            name: Candidate.load(copied.candidate(dataset, name)).validation
-            for name in copied.params(dataset).fit.families
-        }
+        pipeline_seconds, peak_bytes = _timed_run(copied, dataset, settings=settings)
+        folders = {name: copied.candidate(dataset, name) for name in copied.params(dataset).fit.families}
+        found = {name: Candidate.load(path).validation for name, path in folders.items() if path.exists()}
         sys.stderr.write(f"digits: {pipeline_seconds:.1f} s; now the same fits by a plain script\n")
-        plain_seconds, plain = _timed_fits(copied, dataset, workers=settings.workers)
+        plain_seconds, plain = _timed_fits(copied, dataset, families=found, workers=settings.workers)
     different = sorted(family for family, metrics in plain.items() if found[family] != metrics)
     figures: dict[str, Any] = {
         "dataset": dataset,
         "families": len(plain),
+        "failed": sorted(set(folders) - set(found)),
         "workers": settings.workers,
         "pipeline_seconds": round(pipeline_seconds, 1),
         "plain_seconds": round(plain_seconds, 1),
@@ -108,14 +107,11 @@ def _copied_project(project: Project) -> Iterator[Project]:
         yield Project(root=root)
 
 
-def _timed_run(project: Project, dataset: str, *, mnist_dir: Path | None) -> tuple[float, int]:
+def _timed_run(project: Project, dataset: str, *, settings: Settings) -> tuple[float, int]:
     """Run the whole line in a process of its own; return its wall seconds and its tree's peak memory in bytes."""
     start = time.perf_counter()
     command = [sys.executable, "-c", "from digits.cli import main; main()", "run", dataset]
-    environment = environment_without(SERVERS)
-    if mnist_dir is not None:
-        environment["DIGITS_MNIST_DIR"] = str(mnist_dir.resolve())
-    process = subprocess.Popen(command, cwd=project.root, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=project.root, env=_environment(settings), stdout=subprocess.DEVNULL)
     peak = _Peak(process.pid)
     code = process.wait()
     seconds = time.perf_counter() - start
@@ -124,8 +120,22 @@ def _timed_run(project: Project, dataset: str, *, mnist_dir: Path | None) -> tup
     return seconds, peak.stop()
 
 
-def _timed_fits(project: Project, dataset: str, *, workers: int) -> tuple[float, dict[str, Any]]:
-    """Fit every family with a plain process pool; return the wall seconds and family → validation metrics."""
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of the timed run: the copy has no ``.env``, so the settings that count are all named."""
+    named = {
+        "DIGITS_WORKERS": str(settings.workers),
+        "DIGITS_FIT_MINUTES": str(settings.fit_minutes),
+        "DIGITS_FIT_RETRIES": str(settings.fit_retries),
+    }
+    if settings.mnist_dir is not None:
+        named["DIGITS_MNIST_DIR"] = str(settings.mnist_dir.resolve())
+    return environment_without(SERVERS) | named
+
+
+def _timed_fits(
+    project: Project, dataset: str, *, families: Collection[str], workers: int
+) -> tuple[float, dict[str, Any]]:
+    """Fit `families` with a plain process pool; return the wall seconds and family → validation metrics."""
     params, rows = project.params(dataset).fit, load_split(project, dataset)
     candidates: dict[str, Candidate] = {}
     start = time.perf_counter()
@@ -137,7 +147,7 @@ def _timed_fits(project: Project, dataset: str, *, workers: int) -> tuple[float,
     ) as pool:
         for wave in waves(project, dataset, seconds={}):
             futures = {}
-            for name in wave:
+            for name in (name for name in wave if name in families):
                 members = [candidates[member] for member in params.families[name].members]
                 futures[name] = pool.submit(
                     fitting.fit,

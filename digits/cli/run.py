@@ -46,6 +46,7 @@ def run(dataset: str, *, json: bool = False) -> None:
         Print the leaderboard as JSON on stdout; everything else goes to stderr.
     """
     project = Project.find()
+    project.section(dataset)  # a misspelt name is told before anything is waited for
     settings = Settings.load(project.root)
     # SIGHUP is what the closing of the terminal sends; Windows has none.
     for name in ("SIGTERM", "SIGHUP"):

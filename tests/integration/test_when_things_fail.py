@@ -22,6 +22,8 @@ import mlflow  # noqa: TID253 - these tests need it
 import psutil
 import pytest
 
+from digits.files import only_one
+
 
 def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
     """A family that cannot be fitted is shown with its reason, and its ensemble; the others are registered."""
@@ -89,6 +91,23 @@ def test_an_unreachable_server_is_one_line(checkout: Any) -> None:
     done = checkout.digits("leaderboard", "digits")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "run `digits run digits`" in done.stderr
+
+
+def test_a_misspelt_dataset_waits_for_nobody(checkout: Any) -> None:
+    """`run` says that there is no such dataset at once: while another run holds the lock, and without a server."""
+    with only_one(checkout.root / ".state/run.lock"):
+        done = checkout.digits("run", "typo", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert (done.returncode, done.stderr) == (1, "digits: no dataset 'typo' in params.yaml; it has digits, mnist\n")
+
+
+def test_the_bench_leaves_out_what_fails(make_checkout: Any) -> None:
+    """A family that fails in the timed run is named; the others are compared."""
+    checkout = make_checkout({"decision_tree": {"components": 10}, "k_nearest_neighbors": {"neighbors": 5000}})
+    done = checkout.digits("bench", "overhead", "digits", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["families"], figures["failed"]) == (1, ["k_nearest_neighbors"])
+    assert figures["different_metrics"] == []
 
 
 def _worker(pid: int) -> psutil.Process:
