@@ -80,6 +80,11 @@ class Project:
         """Return the names of all datasets in ``params.yaml``."""
         return tuple(self._read())
 
+    def all_datasets(self) -> tuple[str, ...]:
+        """Return the names of all datasets in ``params.yaml``, then of those that left it but have results."""
+        left = sorted(path.name for path in (self.root / "data" / "candidates").glob("[!.]*/"))
+        return tuple(dict.fromkeys([*self._read(), *left]))
+
     def snapshot(self, dataset: str) -> Path:
         """Folder of a dataset's snapshot."""
         return self.root / "data" / "snapshots" / dataset

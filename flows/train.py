@@ -11,8 +11,9 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from digits.data.split import Split
+from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
-from digits.experiments.tracking import Tracking, answering
+from digits.experiments.tracking import Tracking
 from digits.experiments.workers import Workers, worker_pool
 from digits.project import Project
 from digits.registry.versions import ModelVersion

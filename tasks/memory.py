@@ -17,6 +17,9 @@ from digits.models.families import FAMILIES
 
 __all__ = ["changes", "fit_stage", "record", "remembered"]
 
+#: What DVC says has changed of one stage: texts, or kind of what has changed → its name → what became of it.
+_Status = Sequence[str | Mapping[str, Mapping[str, Any]]]
+
 
 def fit_stage(dataset: str, family: str) -> str:
     """Return the name of the stage that fits a family or an ensemble."""
@@ -44,10 +47,10 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
         Whether `step` was called.
     """
     with _repository(root) as repo:
-        if not repo.status(targets=[stage]):
+        if not _status(repo, stage):
             return False
         step()
-        repo.commit(stage, force=True)
+        repo.commit(_target(repo, stage), force=True)
     return True
 
 
@@ -57,10 +60,10 @@ def record(root: Path, *, stages: Iterable[str]) -> None:
     A stage that ``dvc.yaml`` does not name is left out: a dataset may be trained without being rebuilt by DVC.
     """
     with _repository(root) as repo:
-        known = {stage.addressing for stage in repo.index.stages}
+        known = {stage.name for stage in repo.index.stages}
         for stage in stages:
-            if stage in known and repo.status(targets=[stage]):
-                repo.commit(stage, force=True)
+            if stage in known and _status(repo, stage):
+                repo.commit(_target(repo, stage), force=True)
 
 
 def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
@@ -77,10 +80,10 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
     """
     found = {}
     with _repository(root) as repo:
-        status = repo.status(targets=list(stages))
-        for stage in (name for name in stages if name in status):
-            recorded = any(out.hash_info for item in repo.stage.collect(stage) for out in item.outs)
-            found[stage] = _names(status[stage]) if recorded else []
+        for stage in stages:
+            if status := _status(repo, stage):
+                recorded = any(out.hash_info for item in repo.stage.collect(_target(repo, stage)) for out in item.outs)
+                found[stage] = _names(status) if recorded else []
     return found
 
 
@@ -97,7 +100,17 @@ def _repository(root: Path) -> Iterator[Repo]:
         raise MissingError(f"DVC cannot go on: {error}; see `dvc status`") from error
 
 
-def _names(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> list[str]:
+def _target(repo: Repo, stage: str) -> str:
+    """Return the name of a stage for DVC, which takes a bare one for one of the current folder."""
+    return f"{Path(repo.root_dir) / 'dvc.yaml'}:{stage}"
+
+
+def _status(repo: Repo, stage: str) -> _Status:
+    """Return what has changed of one stage since it was recorded; nothing when nothing has."""
+    return next(iter(repo.status(targets=[_target(repo, stage)]).values()), [])
+
+
+def _names(entries: _Status) -> list[str]:
     """Return what one stage's status names: keys of params, paths, and what became of them where it is not a change."""
     parts = {kind: items for entry in entries if not isinstance(entry, str) for kind, items in entry.items()}
     states: dict[str, str] = {}

@@ -115,11 +115,11 @@ class Checkout:
     environment: dict[str, str] = field(default_factory=dict)
     first: subprocess.CompletedProcess[str] | None = None
 
-    def digits(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `digits` in the checkout."""
+    def digits(self, *arguments: str, folder: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `digits` in the checkout, or in a folder of it."""
         return subprocess.run(
             self.command(*arguments),
-            cwd=self.root,
+            cwd=self.root / folder,
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
@@ -207,3 +207,26 @@ def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
     checkout.first = checkout.digits("run", "digits", "--json")
     assert checkout.first.returncode == 0, checkout.first.stderr
     return checkout
+
+
+@pytest.fixture
+def kept(ran: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+    """Return the checkout that ran; what a test changes in it is put right again."""
+    names = ("params.yaml", "dvc.lock", "data", "mlflow", "digits")
+    for name in names:
+        source = ran.root / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
+    yield ran
+    for name in names:
+        _restore(ran.root / name, tmp_path / name)
+
+
+def _restore(target: Path, source: Path) -> None:
+    """Make `target` what `source` is, each file in its place: connections to a database stay connected to it."""
+    if source.is_file():
+        shutil.copy2(source, target)
+        return
+    for path in sorted(target.rglob("*"), reverse=True):
+        if not (source / path.relative_to(target)).exists():
+            path.rmdir() if path.is_dir() else path.unlink()
+    shutil.copytree(source, target, dirs_exist_ok=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -17,9 +18,11 @@ from rich.text import Text
 from digits.events import Event
 
 if TYPE_CHECKING:
-    from digits.experiments.explanation import Explanation  # it loads scikit-learn, which a run does while it waits
+    # They load scikit-learn, which a run does while it waits.
+    from digits.experiments.explanation import Explanation
+    from digits.steps.garbage import Garbage
 
-__all__ = ["events_shown", "print_explanations", "print_leaderboard", "result_console"]
+__all__ = ["events_shown", "print_explanations", "print_garbage", "print_leaderboard", "result_console"]
 
 WIDE = 120
 
@@ -132,6 +135,24 @@ def print_explanations(explanations: Sequence[Explanation]) -> None:
         for number, reason in enumerate(reasons or [[]]):
             table.add_row(*(first if number == 0 else ["", ""]), *reason)
     result_console().print(table)
+
+
+def print_garbage(found: Mapping[str, Sequence[Garbage]], *, removed: bool) -> None:
+    """Print on stdout what nothing refers to, dataset by dataset, and what becomes of it."""
+    console = result_console()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("dataset", "", "", "what", "size"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
+    for dataset, items in found.items():
+        for item in items:
+            table.add_row(dataset, item.kind, item.name, item.detail, decimal(item.n_bytes))
+    everything = [item for items in found.values() for item in items]
+    if everything:
+        console.print(table)
+    counts = [f"{sum(item.kind == kind for item in everything)} {kind}s" for kind in ("run", "folder")]
+    size = decimal(sum(item.n_bytes for item in everything))
+    verdict = "removed" if removed else "would be removed; do it with --no-dry-run"
+    console.print(f"{' and '.join(counts)}, {size}, {verdict}" if everything else "nothing to remove")
 
 
 def result_console() -> Console:

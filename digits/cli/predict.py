@@ -12,7 +12,7 @@ from digits.cli.output import print_json, print_line
 from digits.data.images import Frame, read_picture
 from digits.data.snapshot import Snapshot
 from digits.errors import ParamsError, PictureError
-from digits.experiments.tracking import answering
+from digits.experiments.connection import answering
 from digits.project import Project
 from digits.registry.versions import Registry
 from digits.settings import Settings

@@ -7,42 +7,40 @@ their id: MLflow's active run belongs to a thread, and families are fitted by se
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ServerError
-from digits.experiments.candidate import DESCRIPTION, Candidate
+from digits.experiments.candidate import Candidate
+from digits.experiments.connection import answering, connect, first_line
 from digits.experiments.metrics import Metrics
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
     from digits.data.snapshot import Snapshot
     from digits.experiments.fingerprint import Fingerprint
 
-__all__ = ["Recalled", "Tracking", "answering"]
+__all__ = ["Tracking"]
 
 log = logging.getLogger(__name__)
 
 TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha256", "family", "kind"
 TAG_PROBA = "validation_proba.sha256"
-TAG_PROCESS, TAG_IMPORTED = "process", "imported"
+TAG_PROCESS, TAG_IMPORTED, TAG_GARBAGE = "process", "imported", "garbage"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
-TAG_PARENT = "mlflow.parentRunId"
+TAG_PARENT, TAG_MEMBERS, TAG_EVALUATED = "mlflow.parentRunId", "members", "evaluated"
 KIND_PIPELINE, KIND_CANDIDATE = "pipeline", "candidate"
 CANDIDATE_FOLDER, PLOTS_FOLDER = "candidate", "plots"
 METRIC_FIT_SECONDS = "fit_seconds"
-CONNECT_SECONDS = 5.0
 
 #: The UI then opens on runs and metrics, not on traces of language models.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -50,20 +48,8 @@ _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: MLflow refuses a dataset's digest of more than 36 characters.
 _DIGEST_CHARACTERS = 32
 
-
-class Recalled(NamedTuple):
-    """What MLflow remembers under a fingerprint.
-
-    Attributes
-    ----------
-    candidate
-        The candidate, whole and in its folder; None when it has to be fitted.
-    fault
-        What was wrong with the files where it was looked for; empty when nothing was.
-    """
-
-    candidate: Candidate | None
-    fault: str
+#: So many of the last fits tell how long a family takes.
+_RECENT = 200
 
 
 class Tracking:
@@ -89,7 +75,7 @@ class Tracking:
         self.dataset = dataset
         # One at a time: a new database is given its tables, and a new dataset its experiment.
         with answering(), only_one(artifacts.with_name(".opening.lock")):
-            self.client = _client(uri)
+            self.client = connect(uri)
             self.experiment_id = self._experiment(artifacts)
 
     def _experiment(self, artifacts: Path) -> str:
@@ -115,7 +101,7 @@ class Tracking:
         return str(run.info.run_id)
 
     def start_candidate_run(
-        self, *, parent: str | None, snapshot: Snapshot, fingerprint: Any, tags: Mapping[str, str]
+        self, *, parent: str | None, snapshot: Snapshot, fingerprint: Fingerprint, tags: Mapping[str, str]
     ) -> str:
         """Start the child run of one family and return its id."""
         run = self._create_run(
@@ -127,6 +113,7 @@ class Tracking:
                 TAG_SNAPSHOT: snapshot.digest,
                 TAG_SPLIT: fingerprint.data,
                 **({TAG_PARENT: parent} if parent else {}),
+                **({TAG_MEMBERS: " ".join(members)} if (members := fingerprint.members.values()) else {}),
                 **tags,
             },
         )
@@ -181,7 +168,7 @@ class Tracking:
         """End the runs as killed whose process has died without a word; return their ids."""
         died = [
             str(run.info.run_id)
-            for run in self._search("attributes.status = 'RUNNING'")
+            for run in self.search("attributes.status = 'RUNNING'")
             if has_died(run.data.tags.get(TAG_PROCESS, ""))
         ]
         for run_id in died:
@@ -210,28 +197,11 @@ class Tracking:
         for path in sorted([*folder.glob("*.*"), *(folder / "plots").glob("*.*")]):
             self.client.log_artifact(run_id, str(path))
 
-    def recall(self, fingerprint: str, *, path: Path) -> Recalled:
-        """Return the candidate with this fingerprint if a finished run remembers it.
-
-        The folder `path` is used when it holds that candidate undamaged; otherwise the run's artifacts are brought
-        into it.
-        """
-        fault = _fault(path, fingerprint=fingerprint)
-        for run in self._search(f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"):
-            run_id, tags = str(run.info.run_id), run.data.tags
-            wanted = {"digest": tags.get(TAG_DIGEST, ""), "proba_digest": tags.get(TAG_PROBA, "")}
-            candidate = _intact(path, fingerprint=fingerprint, **wanted)
-            if candidate is None and self._download(run_id, path=path):
-                candidate = _intact(path, fingerprint=fingerprint, **wanted)
-            if candidate is not None:
-                return Recalled(replace(candidate, run_id=run_id), fault)
-            fault = f"missing or damaged in its folder and in run {run_id}"
-        return Recalled(None, fault)
-
     def fit_seconds(self) -> dict[str, float]:
         """Return family → seconds of its last finished fit, for those that have one."""
         seconds: dict[str, float] = {}
-        for run in self._search(f"tags.`{TAG_KIND}` = '{KIND_CANDIDATE}' and attributes.status = 'FINISHED'"):
+        finished = self.search(f"tags.`{TAG_KIND}` = '{KIND_CANDIDATE}' and attributes.status = 'FINISHED'")
+        for run in islice(finished, _RECENT):
             seconds.setdefault(run.data.tags[TAG_FAMILY], run.data.metrics.get(METRIC_FIT_SECONDS, 0.0))
         return seconds
 
@@ -241,7 +211,7 @@ class Tracking:
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
             return None
         with answering():
-            if _client(uri).get_experiment_by_name(dataset) is None:
+            if connect(uri).get_experiment_by_name(dataset) is None:
                 return None
         return cls(uri, dataset=dataset, artifacts=artifacts)
 
@@ -257,71 +227,65 @@ class Tracking:
         from mlflow.exceptions import MlflowException
 
         with answering():
-            client = _client(uri)
+            client = connect(uri)
             try:
                 experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
             except MlflowException as error:
-                raise MissingError(f"no run {run_id} in MLflow at {uri} ({_first_line(error)})") from error
+                raise MissingError(f"no run {run_id} in MLflow at {uri} ({first_line(error)})") from error
         return cls(uri, dataset=experiment.name, artifacts=artifacts)
-
-    def fetch(self, run_id: str, *, path: Path) -> tuple[Candidate, Mapping[str, str]]:
-        """Bring the candidate that a run holds into the folder `path`; return it and the run's tags.
-
-        Raises
-        ------
-        MissingError
-            The run is no fit, or it has lost its candidate.
-        """
-        tags: Mapping[str, str] = self.client.get_run(run_id).data.tags
-        if tags.get(TAG_KIND) != KIND_CANDIDATE:
-            raise MissingError(f"run {run_id} is no fit of a family but {tags.get(TAG_KIND, 'another kind of run')}")
-        if not self._download(run_id, path=path) or (fault := Candidate.load(path).fault()):
-            raise MissingError(f"run {run_id} has lost its candidate" + (f": {fault}" if path.exists() else ""))
-        return Candidate.load(path), tags
 
     def finished(self, tag: str, value: str) -> list[Run]:
         """Return the finished runs of fits with this value of a tag, the newest first."""
-        return self._search(
-            f"tags.`{TAG_KIND}` = '{KIND_CANDIDATE}' and tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'"
-        )
-
-    def is_intact(self, run: Run, *, path: Path) -> bool:
-        """Return whether the folder `path` or the run's artifacts hold the run's candidate undamaged.
-
-        Asks what `recall` asks, but leaves `path` as it is.
-        """
-        tags = run.data.tags
-        wanted = {"fingerprint": tags[TAG_FINGERPRINT], "digest": tags.get(TAG_DIGEST, "")}
-        wanted["proba_digest"] = tags.get(TAG_PROBA, "")
-        if _intact(path, **wanted) is not None:
-            return True
-        with TemporaryDirectory() as work:
-            copy = Path(work) / CANDIDATE_FOLDER
-            return self._download(run.info.run_id, path=copy) and _intact(copy, **wanted) is not None
-
-    def logged_fingerprint(self, run: Run) -> Fingerprint | None:
-        """Return the fingerprint that a fit's run holds with all its components; None when the run lost it."""
-        from mlflow.exceptions import MlflowException
-
-        with TemporaryDirectory() as work:
-            try:
-                file = self.client.download_artifacts(run.info.run_id, f"{CANDIDATE_FOLDER}/{DESCRIPTION}", work)
-                return Candidate.load(Path(file).parent).fingerprint
-            except (MlflowException, OSError, MissingError):
-                return None
+        fits = f"tags.`{TAG_KIND}` = '{KIND_CANDIDATE}' and tags.`{tag}` = '{value}'"
+        return list(self.search(f"{fits} and attributes.status = 'FINISHED'"))
 
     def _create_run(self, name: str, *, tags: Mapping[str, str]) -> Run:
         source = {"mlflow.source.name": "digits", TAG_PROCESS: this_process()}
         return self.client.create_run(self.experiment_id, run_name=name, tags={**source, **tags})
 
-    def _search(self, condition: str) -> list[Run]:
-        return list(
-            self.client.search_runs(
-                [self.experiment_id], filter_string=condition, order_by=["attributes.end_time DESC"], max_results=200
-            )
-        )
+    def search(self, condition: str, *, deleted: bool = False) -> Iterator[Run]:
+        """Yield the runs of the experiment that meet a condition in MLflow's language, the last to end first.
 
-    def _download(self, run_id: str, *, path: Path) -> bool:
+        Parameters
+        ----------
+        condition
+            What is looked for.
+        deleted
+            Whether it is looked for among the runs marked as deleted; else among the others.
+        """
+        from mlflow.entities import ViewType
+
+        view, token = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY, None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], condition, view, order_by=["attributes.end_time DESC"], page_token=token
+            )
+            yield from page
+            if not (token := page.token):
+                return
+
+    def erase(self, run: Run) -> None:
+        """Mark a run as deleted, and remove its files; after a kill in between `left_over` has it."""
+        run_id = str(run.info.run_id)
+        if run.info.lifecycle_stage == "active":
+            self.client.set_tag(run_id, TAG_GARBAGE, "true")
+            self.client.delete_run(run_id)
+        _files_of(run).delete_artifacts()
+
+    def left_over(self) -> list[Run]:
+        """Return the runs that `erase` has marked, but whose files are still there."""
+        return [run for run in self.search(f"tags.`{TAG_GARBAGE}` = 'true'", deleted=True) if self.n_bytes(run)]
+
+    def n_bytes(self, run: Run) -> int:
+        """Return how many bytes the files of a run take."""
+        files = _files_of(run)
+
+        def below(path: str | None) -> int:
+            return sum(below(item.path) if item.is_dir else item.file_size or 0 for item in files.list_artifacts(path))
+
+        return below(None)
+
+    def download(self, run_id: str, *, path: Path) -> bool:
         """Bring the candidate that a run holds into `path`; False when the run no longer has it."""
         from mlflow.exceptions import MlflowException
 
@@ -354,62 +318,8 @@ class Tracking:
         self.client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
 
 
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turn what MLflow raises in the block into a `ServerError` of one line; also a decorator."""
-    from mlflow.exceptions import MlflowException
+def _files_of(run: Run) -> ArtifactRepository:
+    """Return the place of a run's files, also of one that is marked as deleted."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    try:
-        yield
-    except MlflowException as error:
-        raise ServerError(
-            f"MLflow does not do as asked ({_first_line(error)}); is the server of MLFLOW_TRACKING_URI there?"
-        ) from error
-
-
-def _client(uri: str) -> MlflowClient:
-    """Return a client; making it gives a new database its tables."""
-    import mlflow
-
-    if uri.startswith("http"):
-        _reach(uri)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _reach(uri: str) -> None:
-    """Look whether anybody listens at `uri`, once: what is wrong from the start is said at once, not after retries."""
-    try:
-        parts = urlsplit(uri)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise ServerError(
-            f"no MLflow server listens at {uri} ({error}); start it, or unset MLFLOW_TRACKING_URI"
-        ) from error
-
-
-def _intact(path: Path, *, fingerprint: str, digest: str, proba_digest: str) -> Candidate | None:
-    try:
-        candidate = Candidate.load(path)
-    except MissingError:
-        return None
-    recorded = (candidate.fingerprint.digest, candidate.digest, candidate.proba_digest)
-    return candidate if recorded == (fingerprint, digest, proba_digest) and not candidate.fault() else None
-
-
-def _fault(path: Path, *, fingerprint: str) -> str:
-    """Return what is wrong with the candidate in a folder; nothing is with one of another fingerprint."""
-    try:
-        candidate = Candidate.load(path)
-    except MissingError:
-        return "its description is missing or damaged" if path.exists() else ""
-    return candidate.fault() if candidate.fingerprint.digest == fingerprint else ""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return get_artifact_repository(run.info.artifact_uri)

@@ -167,6 +167,15 @@ class Registry:
             "with params that clear the gate (section `register` in params.yaml)"
         )
 
+    def source_runs(self) -> set[str]:
+        """Return the runs of the candidates that versions came from."""
+        token, found = None, set()
+        while True:
+            page = self._client.search_model_versions(f"name = '{self.name}'", page_token=token)
+            found |= {str(version.run_id) for version in page}
+            if not (token := page.token):
+                return found
+
     def load(self, version: ModelVersion) -> Any:
         """Return the fitted estimator of a version, after its files were held against the registered digest.
 

@@ -14,10 +14,12 @@ from digits.events import report
 from digits.experiments import fitting
 from digits.experiments.assessment import assess, is_assessed, mark_assessed, plots_folder, scores_folder
 from digits.experiments.candidate import Candidate
+from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
 from digits.experiments.fingerprint import Fingerprint, fingerprint
-from digits.experiments.tracking import Recalled, Tracking, answering
+from digits.experiments.recall import Recalled, recall
+from digits.experiments.tracking import TAG_EVALUATED, Tracking
 from digits.experiments.workers import InProcess, WorkerDied, Workers
 from digits.files import only_one
 from digits.project import Project
@@ -150,7 +152,7 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
     """
     rows, path = load_split(project, dataset), project.candidate(dataset, family)
     print_ = fingerprint_of(project.params(dataset).fit, family, data=rows.digest)
-    known = memory.recall(print_.digest, path=path)
+    known = recall(memory, print_.digest, path=path)
     if known.candidate is not None or known.fault:
         return known
     try:
@@ -317,6 +319,10 @@ def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str) -> None:
             **{f"test_accuracy.{row.candidate.family}": row.test.accuracy for row in evaluation.rows},
             "best_test_accuracy": best.test.accuracy,
         },
-        tags={"best.family": best.candidate.family, "best.run_id": str(best.candidate.run_id)},
+        tags={
+            "best.family": best.candidate.family,
+            "best.run_id": str(best.candidate.run_id),
+            TAG_EVALUATED: " ".join(str(row.candidate.run_id) for row in evaluation.rows),
+        },
         folder=evaluation.path,
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from digits.errors import MissingError
 from digits.experiments.candidate import Candidate
+from digits.experiments.connection import answering
 from digits.experiments.explanation import Change, Explanation, changes_between
 from digits.experiments.fingerprint import Fingerprint
-from digits.experiments.tracking import TAG_FAMILY, TAG_FINGERPRINT, Tracking, answering
+from digits.experiments.recall import is_intact, logged_fingerprint
+from digits.experiments.tracking import TAG_FAMILY, TAG_FINGERPRINT, Tracking
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps.candidates import fingerprint_of
@@ -56,7 +58,7 @@ def _changes(project: Project, dataset: str, today: Fingerprint, *, memory: Trac
     """Return why a family cannot be reused; nothing when it can, by the same rules as a fit."""
     path = project.candidate(dataset, today.family)
     runs = memory.finished(TAG_FINGERPRINT, today.digest) if memory else []
-    if memory and any(memory.is_intact(run, path=path) for run in runs):
+    if memory and any(is_intact(memory, run, path=path) for run in runs):
         return []
     if runs:
         where = path.relative_to(project.root).as_posix()
@@ -80,4 +82,4 @@ def _last(path: Path, family: str, *, memory: Tracking | None) -> Fingerprint | 
     if not (memory and known):
         return Change("fit", "never fitted")
     lost = Change("artifact", f"the last fit, MLflow's run {known[0].info.run_id}, has lost its candidate.json")
-    return memory.logged_fingerprint(known[0]) or lost
+    return logged_fingerprint(memory, known[0]) or lost

@@ -13,9 +13,11 @@ from digits.data.split import Split
 from digits.errors import MissingError
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
+from digits.experiments.connection import answering
 from digits.experiments.explanation import Change, changes_between
 from digits.experiments.fingerprint import fingerprint
-from digits.experiments.tracking import TAG_FINGERPRINT, Tracking, answering
+from digits.experiments.recall import fetch
+from digits.experiments.tracking import TAG_FINGERPRINT, Tracking
 from digits.models.families import FAMILIES
 from digits.models.family import Family
 from digits.project import Project
@@ -85,7 +87,7 @@ def replay(project: Project, run_id: str, *, settings: Settings) -> Replay:
     uri = settings.mlflow_tracking_uri or project.tracking_uri
     memory = Tracking.holding(uri, run_id=run_id, artifacts=project.tracking_artifacts)
     with TemporaryDirectory() as work:
-        recorded, tags = memory.fetch(run_id, path=Path(work) / "recorded")
+        recorded, tags = fetch(memory, run_id, path=Path(work) / "recorded")
         obstacles: list[Change] = []
         rows = _rows(project, recorded, obstacles=obstacles)
         family = _family(recorded, commit=tags.get("git.sha"), obstacles=obstacles)
@@ -141,7 +143,7 @@ def _members(recorded: Candidate, *, memory: Tracking, work: Path, obstacles: li
     for name, digest in recorded.fingerprint.members.items():
         for run in memory.finished(TAG_FINGERPRINT, digest):
             try:
-                members.append(memory.fetch(str(run.info.run_id), path=work / "members" / name)[0])
+                members.append(fetch(memory, str(run.info.run_id), path=work / "members" / name)[0])
                 break
             except MissingError:
                 continue

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow  # noqa: TID253 - the tests here count its runs
-import pytest
 
 FAMILIES = {
     "logistic_regression": {},
@@ -33,8 +31,8 @@ def _explained(checkout: Any) -> dict[str, tuple[str, list[tuple[str, str]]]]:
 
 
 def _files(root: Path) -> dict[str, tuple[int, int]]:
-    """Return every file, with size and time, and folder of a checkout; not what DVC and Python keep to themselves."""
-    own = {".dvc", "__pycache__"}
+    """Return every file, with size and time, and folder of a checkout; not the locks, nor what DVC and Python keep."""
+    own = {".dvc", ".state", "__pycache__"}
     found = [path for path in root.rglob("*") if not own & set(path.relative_to(root).parts)]
     return {
         path.as_posix(): (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (0, 0) for path in found
@@ -49,23 +47,6 @@ def _runs(checkout: Any) -> set[str]:
 
 def _run_of(ran: Any, family: str) -> str:
     return next(str(row["run_id"]) for row in json.loads(ran.first.stdout) if row["family"] == family)
-
-
-@pytest.fixture
-def kept(ran: Any, tmp_path: Path) -> Iterator[Any]:
-    """Return the checkout that ran; what a test changes in it is put right again."""
-    names = ("params.yaml", "data", "mlflow", "digits")
-    for name in names:
-        source = ran.root / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
-    yield ran
-    for name in names:
-        target = ran.root / name
-        if (tmp_path / name).is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(tmp_path / name, target)
-        else:
-            shutil.copy2(tmp_path / name, target)
 
 
 def test_a_fresh_checkout_stays_fresh(checkout: Any) -> None:

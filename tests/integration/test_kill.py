@@ -74,21 +74,21 @@ def _half_written(checkout: Any) -> list[Path]:
 
 
 @pytest.mark.timeout(600)
-def test_a_run_recovers_from_kills_at_any_moment(checkout: Any) -> None:
+def test_a_run_recovers_from_kills_at_any_moment(kept: Any) -> None:
     """Ten kills in a row, of the run or of a worker, at random moments, each after something else has been lost."""
+    client, moments = _client(kept), random.Random(0)  # noqa: S311 - moments, not secrets
     start = time.monotonic()
-    first = checkout.digits("run", "digits", "--json")
+    again = kept.digits("run", "digits")
     seconds = time.monotonic() - start
-    assert first.returncode == 0, first.stderr
-    client, moments = _client(checkout), random.Random(0)  # noqa: S311 - moments, not secrets
-    folders = sorted((checkout.root / "data/candidates/digits").glob("*/*"))
+    assert again.returncode == 0, again.stderr
+    folders = sorted((kept.root / "data/candidates/digits").glob("*/*"))
     for number in range(KILLS):
         lost = folders[number % len(folders)]
         shutil.rmtree(lost, ignore_errors=True)
         for run in _runs(client, f"tags.family = '{lost.name}'"):
             client.delete_run(run.info.run_id)
-        process = _start(checkout)
-        time.sleep(moments.uniform(0.3, 1.0) * seconds)
+        process = _start(kept)
+        time.sleep(moments.uniform(0.3, 1.2) * seconds)
         workers = _workers(psutil.Process(process.pid)) if process.poll() is None else []
         if number % 3 == 2 and workers:
             moments.choice(workers).kill()
@@ -97,17 +97,15 @@ def test_a_run_recovers_from_kills_at_any_moment(checkout: Any) -> None:
             process.kill()
             process.wait()
         assert _gone(workers), "workers outlive the run"
-        assert _half_written(checkout) == []
-    last = checkout.digits("run", "digits", "--json")
+        assert _half_written(kept) == []
+    last = kept.digits("run", "digits", "--json")
     assert last.returncode == 0, last.stderr
-    assert _figures(last.stdout) == _figures(first.stdout)
+    assert _figures(last.stdout) == _figures(kept.first.stdout)
     states = {run.info.status for run in _runs(client)}
     assert "KILLED" in states
     assert "RUNNING" not in states
-    with Repo(str(checkout.root)) as repo:
-        assert repo.status(targets=["evaluate@digits"], with_deps=True) == {}
-    left = [path for path in (checkout.root / "data").rglob(".*.*") if path.is_dir() and "old" not in path.name]
-    assert [path for path in left if path.parent.name not in {"families", "ensembles", "scores", "plots"}] == []
+    with Repo(str(kept.root)) as repo:
+        assert repo.status(targets=[f"{kept.root}/dvc.yaml:evaluate@digits"], with_deps=True) == {}
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""The connection to an MLflow server or to a local store; what MLflow raises is one line."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from digits.errors import ServerError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+__all__ = ["answering", "connect", "first_line"]
+
+CONNECT_SECONDS = 5.0
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn what MLflow raises in the block into a `ServerError` of one line; also a decorator."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise ServerError(
+            f"MLflow does not do as asked ({first_line(error)}); is the server of MLFLOW_TRACKING_URI there?"
+        ) from error
+
+
+def connect(uri: str) -> MlflowClient:
+    """Return a client; making it gives a new database its tables."""
+    import mlflow
+
+    if uri.startswith("http"):
+        _reach(uri)
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _reach(uri: str) -> None:
+    """Look whether anybody listens at `uri`, once: what is wrong from the start is said at once, not after retries."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ServerError(
+            f"no MLflow server listens at {uri} ({error}); start it, or unset MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).strip().splitlines()[0][:200]

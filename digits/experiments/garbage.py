@@ -1,0 +1,58 @@
+"""Runs that nothing refers to: neither today's params, nor a registered version, nor a recent pipeline run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from digits.experiments.tracking import (
+    KIND_CANDIDATE,
+    KIND_PIPELINE,
+    TAG_EVALUATED,
+    TAG_FINGERPRINT,
+    TAG_KIND,
+    TAG_MEMBERS,
+    TAG_PARENT,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+__all__ = ["unreferenced"]
+
+
+def unreferenced(
+    runs: Iterable[Run], *, fingerprints: Collection[str], run_ids: Collection[str], newest: int
+) -> list[Run]:
+    """Return the runs that can go, in the order given.
+
+    A run stays while it runs, while it is one of the `newest` pipeline runs, a fit that such a one made or evaluated,
+    one of `run_ids`, a fit with one of `fingerprints`, or a member of an ensemble that stays. Runs that this project
+    did not make stay.
+
+    Parameters
+    ----------
+    runs
+        The runs of one dataset's experiment.
+    fingerprints
+        Those that today's params give.
+    run_ids
+        The runs that registered versions and the last evaluation come from.
+    newest
+        How many pipeline runs stay.
+    """
+    ours = [run for run in runs if run.data.tags.get(TAG_KIND) in {KIND_PIPELINE, KIND_CANDIDATE}]
+    kept = {run.info.run_id for run in ours if run.info.status == "RUNNING"} | set(run_ids)
+    pipelines = [run for run in ours if run.data.tags[TAG_KIND] == KIND_PIPELINE]
+    pipelines.sort(key=lambda run: run.info.start_time, reverse=True)
+    for run in pipelines[:newest]:
+        kept |= {run.info.run_id, *_words(run, TAG_EVALUATED)}
+    kept |= {run.info.run_id for run in ours if run.data.tags.get(TAG_PARENT) in kept}
+    wanted = set(fingerprints)
+    kept |= {run.info.run_id for run in ours if run.data.tags.get(TAG_FINGERPRINT) in wanted}
+    members = {name for run in ours if run.info.run_id in kept for name in _words(run, TAG_MEMBERS)}
+    return [run for run in ours if run.info.run_id not in kept and run.data.tags.get(TAG_FINGERPRINT) not in members]
+
+
+def _words(run: Run, tag: str) -> list[str]:
+    return str(run.data.tags.get(tag, "")).split()

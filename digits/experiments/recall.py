@@ -1,0 +1,126 @@
+"""Candidates brought back from what MLflow remembers, each held against the digests that were recorded.
+
+Reads; what writes to MLflow is `digits.experiments.tracking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+from digits.errors import MissingError
+from digits.experiments.candidate import DESCRIPTION, Candidate
+from digits.experiments.tracking import (
+    CANDIDATE_FOLDER,
+    KIND_CANDIDATE,
+    TAG_DIGEST,
+    TAG_FINGERPRINT,
+    TAG_KIND,
+    TAG_PROBA,
+    Tracking,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from digits.experiments.fingerprint import Fingerprint
+
+__all__ = ["Recalled", "fetch", "is_intact", "logged_fingerprint", "recall"]
+
+
+class Recalled(NamedTuple):
+    """What MLflow remembers under a fingerprint.
+
+    Attributes
+    ----------
+    candidate
+        The candidate, whole and in its folder; None when it has to be fitted.
+    fault
+        What was wrong with the files where it was looked for; empty when nothing was.
+    """
+
+    candidate: Candidate | None
+    fault: str
+
+
+def recall(tracking: Tracking, fingerprint: str, *, path: Path) -> Recalled:
+    """Return the candidate with this fingerprint if a finished run remembers it.
+
+    The folder `path` is used when it holds that candidate undamaged; otherwise the run's artifacts are brought
+    into it.
+    """
+    fault = _fault(path, fingerprint=fingerprint)
+    for run in tracking.search(f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"):
+        run_id, tags = str(run.info.run_id), run.data.tags
+        wanted = {"digest": tags.get(TAG_DIGEST, ""), "proba_digest": tags.get(TAG_PROBA, "")}
+        candidate = _intact(path, fingerprint=fingerprint, **wanted)
+        if candidate is None and tracking.download(run_id, path=path):
+            candidate = _intact(path, fingerprint=fingerprint, **wanted)
+        if candidate is not None:
+            return Recalled(replace(candidate, run_id=run_id), fault)
+        fault = f"missing or damaged in its folder and in run {run_id}"
+    return Recalled(None, fault)
+
+
+def fetch(tracking: Tracking, run_id: str, *, path: Path) -> tuple[Candidate, Mapping[str, str]]:
+    """Bring the candidate that a run holds into the folder `path`; return it and the run's tags.
+
+    Raises
+    ------
+    MissingError
+        The run is no fit, or it has lost its candidate.
+    """
+    tags: Mapping[str, str] = tracking.client.get_run(run_id).data.tags
+    if tags.get(TAG_KIND) != KIND_CANDIDATE:
+        raise MissingError(f"run {run_id} is no fit of a family but {tags.get(TAG_KIND, 'another kind of run')}")
+    if not tracking.download(run_id, path=path) or (fault := Candidate.load(path).fault()):
+        raise MissingError(f"run {run_id} has lost its candidate" + (f": {fault}" if path.exists() else ""))
+    return Candidate.load(path), tags
+
+
+def is_intact(tracking: Tracking, run: Run, *, path: Path) -> bool:
+    """Return whether the folder `path` or the run's artifacts hold the run's candidate undamaged.
+
+    Asks what `recall` asks, but leaves `path` as it is.
+    """
+    tags = run.data.tags
+    wanted = {"fingerprint": tags[TAG_FINGERPRINT], "digest": tags.get(TAG_DIGEST, "")}
+    wanted["proba_digest"] = tags.get(TAG_PROBA, "")
+    if _intact(path, **wanted) is not None:
+        return True
+    with TemporaryDirectory() as work:
+        copy = Path(work) / CANDIDATE_FOLDER
+        return tracking.download(run.info.run_id, path=copy) and _intact(copy, **wanted) is not None
+
+
+def logged_fingerprint(tracking: Tracking, run: Run) -> Fingerprint | None:
+    """Return the fingerprint that a fit's run holds with all its components; None when the run lost it."""
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as work:
+        try:
+            file = tracking.client.download_artifacts(run.info.run_id, f"{CANDIDATE_FOLDER}/{DESCRIPTION}", work)
+            return Candidate.load(Path(file).parent).fingerprint
+        except (MlflowException, OSError, MissingError):
+            return None
+
+
+def _intact(path: Path, *, fingerprint: str, digest: str, proba_digest: str) -> Candidate | None:
+    try:
+        candidate = Candidate.load(path)
+    except MissingError:
+        return None
+    recorded = (candidate.fingerprint.digest, candidate.digest, candidate.proba_digest)
+    return candidate if recorded == (fingerprint, digest, proba_digest) and not candidate.fault() else None
+
+
+def _fault(path: Path, *, fingerprint: str) -> str:
+    """Return what is wrong with the candidate in a folder; nothing is with one of another fingerprint."""
+    try:
+        candidate = Candidate.load(path)
+    except MissingError:
+        return "its description is missing or damaged" if path.exists() else ""
+    return candidate.fault() if candidate.fingerprint.digest == fingerprint else ""
