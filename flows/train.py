@@ -20,6 +20,7 @@ from digits.registry.versions import ModelVersion
 from digits.settings import Settings
 from digits.steps import candidates as steps
 from digits.steps.candidates import Fitted
+from digits.steps.memory import tracking
 from tasks.candidates import evaluate, fit, register
 from tasks.data import ingest, split, validate
 
@@ -52,7 +53,7 @@ def train(dataset: str) -> Trained:
     with answering(), worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
         snapshot = ingest(dataset)
         rows = split(snapshot, validate(snapshot))
-        memory = steps.tracking(project, dataset, settings=settings)
+        memory = tracking(project, dataset, settings=settings)
         parent = memory.start_pipeline_run(
             snapshot=snapshot, split_digest=rows.digest, tags={**project.git_tags(), "prefect.flow_run_id": flow_run.id}
         )

@@ -16,7 +16,7 @@ from digits.experiments.workers import WorkerDied, Workers
 from digits.project import Project
 from digits.registry.versions import ModelVersion
 from digits.settings import Settings
-from digits.steps import candidates as steps
+from digits.steps import candidates, evaluation, registration
 from digits.steps.candidates import Fitted
 from tasks.memory import fit_stage, record
 
@@ -36,7 +36,7 @@ async def _may_succeed_again(task: Any, task_run: Any, state: Any) -> bool:
 )
 def fit(family: str, *, rows: Split, memory: Tracking, workers: Workers, parent: str) -> Fitted:
     """Fit one family in a worker process, unless MLflow remembers the result."""
-    return steps.fit(Project.find(), rows.snapshot.dataset, family, memory=memory, workers=workers, parent=parent)
+    return candidates.fit(Project.find(), rows.snapshot.dataset, family, memory=memory, workers=workers, parent=parent)
 
 
 @task(task_run_name="evaluate {rows.snapshot.dataset}", cache_policy=NO_CACHE)
@@ -51,20 +51,20 @@ def evaluate(
 ) -> Evaluation:
     """Score every candidate on the test rows and rank them by their validation scores; tell DVC what came out."""
     project, dataset = Project.find(), rows.snapshot.dataset
-    evaluation = steps.evaluate(
+    done = evaluation.evaluate(
         project, dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
     )
     families = [item.candidate.family for item in fitted]
     record(project.root, stages=[*(fit_stage(dataset, family) for family in families), f"evaluate@{dataset}"])
     create_table_artifact(
         key=f"leaderboard-{dataset}".lower().replace("_", "-"),
-        table=[row.as_dict() for row in evaluation.rows],
+        table=[row.as_dict() for row in done.rows],
         description=f"Candidates for {dataset}, best validation accuracy first",
     )
-    return evaluation
+    return done
 
 
 @task(task_run_name="register {dataset}", cache_policy=NO_CACHE)
-def register(dataset: str, evaluation: Evaluation, *, memory: Tracking) -> ModelVersion:
+def register(dataset: str, evaluated: Evaluation, *, memory: Tracking) -> ModelVersion:
     """Make the best candidate a version of the dataset's classifier."""
-    return steps.register(Project.find(), dataset, evaluation=evaluation, memory=memory)
+    return registration.register(Project.find(), dataset, evaluation=evaluated, memory=memory)

@@ -9,7 +9,8 @@ from digits.cli.output import print_json, print_line
 from digits.experiments.evaluation import read_evaluation
 from digits.project import Project
 from digits.settings import ONE_THREAD, Settings, prepare_environment
-from digits.steps import candidates as steps
+from digits.steps import candidates, evaluation, registration
+from digits.steps.memory import tracking
 
 __all__ = ["evaluate", "fit", "leaderboard", "register"]
 
@@ -35,8 +36,8 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
     # The same bits as in a worker of `digits run`.
     prepare_environment(ONE_THREAD)
     project = Project.find()
-    memory = steps.tracking(project, dataset, settings=Settings.load(project.root))
-    candidate, reused = steps.fit(project, dataset, family, memory=memory)
+    memory = tracking(project, dataset, settings=Settings.load(project.root))
+    candidate, reused = candidates.fit(project, dataset, family, memory=memory)
     if json:
         print_json(
             {
@@ -73,10 +74,10 @@ def evaluate(dataset: str, *, json: bool = False) -> None:
         Print the leaderboard as JSON.
     """
     project = Project.find()
-    memory = steps.tracking(project, dataset, settings=Settings.load(project.root))
+    memory = tracking(project, dataset, settings=Settings.load(project.root))
     with events_shown():
-        evaluation = steps.evaluate(project, dataset, memory=memory)
-    show(evaluation.path, json=json)
+        done = evaluation.evaluate(project, dataset, memory=memory)
+    show(done.path, json=json)
 
 
 def register(dataset: str, *, json: bool = False) -> None:
@@ -96,8 +97,8 @@ def register(dataset: str, *, json: bool = False) -> None:
         Print the version as JSON.
     """
     project = Project.find()
-    version = steps.register(
-        project, dataset, memory=steps.tracking(project, dataset, settings=Settings.load(project.root))
+    version = registration.register(
+        project, dataset, memory=tracking(project, dataset, settings=Settings.load(project.root))
     )
     if json:
         print_json({"name": version.name, "version": version.version, "aliases": version.aliases})
@@ -127,9 +128,9 @@ def leaderboard(dataset: str, *, json: bool = False) -> None:
     show(project.evaluation(dataset), json=json)
 
 
-def show(evaluation: Path, *, json: bool) -> None:
+def show(folder: Path, *, json: bool) -> None:
     """Print the leaderboard of the evaluation in a folder on stdout."""
-    content = read_evaluation(evaluation)
+    content = read_evaluation(folder)
     if json:
         print_json(content["leaderboard"])
     else:

@@ -9,6 +9,7 @@ from digits.cli.output import print_json, print_line
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import explain as steps
+from digits.steps.memory import known_fits
 
 __all__ = ["explain"]
 
@@ -40,7 +41,7 @@ def explain(dataset: str, *, json: bool = False) -> None:
     from flows.explain import stale_data_steps
 
     stale = stale_data_steps(dataset)
-    memory = steps.known_fits(project, dataset, settings=Settings.load(project.root))
+    memory = known_fits(project, dataset, settings=Settings.load(project.root))
     explanations = steps.explain(project, dataset, memory=memory, stale=stale)
     if json:
         print_json(

@@ -14,7 +14,7 @@ from digits.errors import ParamsError
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import garbage as steps
-from digits.steps.explain import known_fits
+from digits.steps.memory import known_fits
 
 __all__ = ["gc"]
 

@@ -16,7 +16,7 @@ from digits.experiments.connection import answering
 from digits.project import Project
 from digits.registry.versions import Registry
 from digits.settings import Settings
-from digits.steps import candidates as steps
+from digits.steps.memory import tracking
 
 __all__ = ["predict"]
 
@@ -47,7 +47,7 @@ def predict(dataset: str, *images: Path, json: bool = False) -> int:
         raise ParamsError(f"no picture is named; wanted `digits predict {dataset} IMAGE…`")
     project = Project.find()
     project.params(dataset)
-    registry = Registry(steps.tracking(project, dataset, settings=Settings.load(project.root)))
+    registry = Registry(tracking(project, dataset, settings=Settings.load(project.root)))
     with answering():
         version = registry.serving()
     snapshot = Snapshot.load(project.snapshot(dataset))

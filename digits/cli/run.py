@@ -85,7 +85,7 @@ def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: S
     """
     import flows.train  # noqa: F401
     from digits.experiments import fitting
-    from digits.steps.candidates import tracking
+    from digits.steps.memory import tracking
 
     families = project.params(dataset).fit.families
     missing = [name for name in families if not project.candidate(dataset, name).exists()]

@@ -13,17 +13,10 @@ from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.recall import is_intact, logged_fingerprint
 from digits.experiments.tracking import TAG_FAMILY, TAG_FINGERPRINT, Tracking
 from digits.project import Project
-from digits.settings import Settings
 from digits.steps.candidates import fingerprint_of
 from digits.steps.data import load_split
 
-__all__ = ["explain", "known_fits"]
-
-
-def known_fits(project: Project, dataset: str, *, settings: Settings) -> Tracking | None:
-    """Return the dataset's experiment on the tracking server; None when it has none, which is then not made."""
-    uri = settings.mlflow_tracking_uri or project.tracking_uri
-    return Tracking.existing(uri, dataset=dataset, artifacts=project.tracking_artifacts)
+__all__ = ["explain"]
 
 
 @answering()

@@ -21,7 +21,7 @@ from dvc.repo import Repo
 from digits.dataset_params import DatasetParams
 from digits.experiments.fingerprint import fingerprint
 from digits.project import Project
-from digits.steps import candidates, data
+from digits.steps import candidates, data, evaluation
 
 TARGET = "evaluate@digits"
 
@@ -94,7 +94,7 @@ def test_each_stage_names_the_params_that_its_step_takes(root: Path, dataset: st
         "ingest": [data.ingest],
         "validate": [data.validate],
         "split": [data.split],
-        "evaluate": [candidates.evaluate, candidates._all_remembered, candidates._recall],
+        "evaluate": [evaluation.evaluate, evaluation._all_remembered, candidates._recall],
     }
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     sections = {field: str(info.alias or field) for field, info in DatasetParams.model_fields.items()}
