@@ -23,6 +23,9 @@ from digits.data.sources import MnistSource
 
 ROOT = Path(__file__).parents[1]
 
+# A test's connection to a store ends with each question: what other processes, or `kept`, do to the file is seen.
+os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:

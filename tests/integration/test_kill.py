@@ -146,7 +146,7 @@ def tracking_server(tmp_path: Path) -> Iterator[Any]:
 
 def test_a_run_recovers_from_the_death_of_the_tracking_server(checkout: Any, tracking_server: Any) -> None:
     """With the server killed while families are fitted, the run ends in one line; the next one finishes the job."""
-    checkout.families({"decision_tree": {"components": 10}, "mlp": {"epochs": 60, "hidden": [64], "components": 60}})
+    checkout.families({"decision_tree": {"components": 10}, "mlp": {"epochs": 20, "hidden": [64], "components": 60}})
     url, server = tracking_server()
     process = _start(checkout, MLFLOW_TRACKING_URI=url, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     client = mlflow.MlflowClient(url)

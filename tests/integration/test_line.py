@@ -152,7 +152,7 @@ def test_a_second_run_reuses_everything(ran: Any) -> None:
 
     Wherever in the checkout one stands.
     """
-    done = ran.digits("run", "digits", "--json", folder="data/sources")
+    done = ran.digits("run", "digits", "--json", folder="data")
     assert done.returncode == 0, done.stderr
     first, second = json.loads(ran.first.stdout), json.loads(done.stdout)
     assert all(row["reused"] for row in second)

@@ -13,7 +13,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -117,7 +117,7 @@ def _worker(pid: int) -> psutil.Process:
 
 def test_a_killed_worker_costs_a_second_try(make_checkout: Any) -> None:
     """When the process of a fit is killed, the fit is tried again in a new one, and the run ends well."""
-    checkout = make_checkout({"decision_tree": {"components": 10}, "cnn": {"epochs": 30, "batch_size": 50}})
+    checkout = make_checkout({"decision_tree": {"components": 10}, "cnn": {"epochs": 20, "batch_size": 50}})
     process = subprocess.Popen(
         checkout.command("run", "digits", "--json"),
         cwd=checkout.root,
@@ -161,10 +161,9 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, how: str) -> N
     )
     os.close(follower)
     screen = _Screen(leader)
+    _await(process, lambda: "split    digits" in screen.text)
     client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
-    while "split    digits" not in screen.text or len(_running(client)) < 3:  # the pipeline's, and two families'
-        assert process.poll() is None, screen.text
-        time.sleep(0.2)
+    _await(process, lambda: len(_running(client)) == 3)  # the pipeline's, and two families'
     time.sleep(2)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 3
@@ -183,6 +182,13 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, how: str) -> N
     assert alive == []
     assert _running(client) == []
     assert client.search_model_versions("name = 'digits-classifier'") == []
+
+
+def _await(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """Wait until `condition` holds, while the process lives."""
+    while not condition():
+        assert process.poll() is None
+        time.sleep(0.2)
 
 
 def _running(client: Any) -> list[Any]:

@@ -85,11 +85,11 @@ def test_copies_are_found_by_comparing_every_pair(images: NDArray[np.uint8], dat
 @given(IMAGES)
 @settings(max_examples=30, deadline=None)
 def test_measures_of_an_image_do_not_depend_on_its_neighbours(images: NDArray[np.uint8]) -> None:
-    """An image measured alone has the same measures as among others."""
+    """An image measured alone has the same measures as among others, but for the order in which floats are added."""
     names = ["ink", "inked", "size", "offset", "box_top", "box_width"]
     together = _summary(images, np.zeros(len(images), np.uint8))[names]
     alone = _summary(images[-1:], np.zeros(1, np.uint8))[names]
-    np.testing.assert_array_equal(together.to_numpy()[-1], alone.to_numpy()[0])
+    np.testing.assert_allclose(together.to_numpy()[-1], alone.to_numpy()[0], rtol=1e-12)
 
 
 def test_measures_do_not_change_where_a_chunk_ends() -> None:
