@@ -29,6 +29,7 @@ __all__ = ["KerasClassifier"]
 log = logging.getLogger(__name__)
 
 _PREDICTED_AT_ONCE = 256  # maps of more images leave the processor's cache
+_ROWS_OF_A_TILE = 16  # the last rows of a product that no tile is left for are computed in another order
 
 
 class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -171,12 +172,14 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """
         check_is_fitted(self, "model_")
         pixels = _pixels(validate_data(self, _flattened(X), reset=False))
-        shape = self.model_.input_shape[1:]
+        shape, n_samples = self.model_.input_shape[1:], len(pixels)
+        # Full tiles alone: an image's probabilities do not depend on how many others are asked about.
+        pixels = np.pad(pixels, ((0, -n_samples % _ROWS_OF_A_TILE), (0, 0)))
         logits = [
             np.asarray(self.model_((rows / np.float32(self.scale_)).reshape(-1, *shape), training=False))
             for rows in np.split(pixels, range(_PREDICTED_AT_ONCE, len(pixels), _PREDICTED_AT_ONCE))
         ]
-        return np.asarray(softmax(np.concatenate(logits).astype(np.float64), axis=1))
+        return np.asarray(softmax(np.concatenate(logits)[:n_samples].astype(np.float64), axis=1))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image, shape (n_samples,); see `predict_proba`."""
