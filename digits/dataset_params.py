@@ -42,7 +42,7 @@ class FitParams(Section):
 
     seed: int = Field(ge=0)
     singles: Families = Field(alias="families")
-    combined: Ensembles = Field(default_factory=Ensembles, alias="ensembles")
+    combined: Ensembles = Field(alias="ensembles")  # `{}` for none: dvc.yaml has a stage for each
 
     @property
     def families(self) -> dict[str, Family]:
@@ -66,13 +66,13 @@ class FitParams(Section):
 
 
 class DatasetParams(Section):
-    """Everything that the results of one dataset depend on; a section per step."""
+    """Everything that the results of one dataset depend on; a section per step, `{}` where its defaults will do."""
 
     ingest: IngestParams
-    validate_: ValidateParams = Field(default_factory=ValidateParams, alias="validate")
+    validate_: ValidateParams = Field(alias="validate")
     split: SplitParams
     fit: FitParams
-    evaluate: EvaluateParams = EvaluateParams()
+    evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
 
     @classmethod

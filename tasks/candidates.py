@@ -54,8 +54,11 @@ def evaluate(
     done = evaluation.evaluate(
         project, dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
     )
-    families = [item.candidate.family for item in fitted]
-    record(project.root, stages=[*(fit_stage(dataset, family) for family in families), f"evaluate@{dataset}"])
+    # What was made of other params or code than those that lie there now is no result of theirs.
+    current = [item.candidate.family for item in fitted if candidates.is_current(project, item.candidate)]
+    whole = len(current) == len(fitted) and not done.failed
+    stages = [fit_stage(dataset, family) for family in current] + ([f"evaluate@{dataset}"] if whole else [])
+    record(project.root, stages=stages)
     create_table_artifact(
         key=f"leaderboard-{dataset}".lower().replace("_", "-"),
         table=[row.as_dict() for row in done.rows],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from digits.errors import MissingError
-from digits.files import only_one
+from digits.files import only_one, replaced_file
 from digits.models.families import FAMILIES
 
 __all__ = ["changes", "fit_stage", "record", "remembered"]
@@ -50,7 +51,7 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
         if not _status(repo, stage):
             return False
         step()
-        repo.commit(_target(repo, stage), force=True)
+        _commit(repo, stage)
     return True
 
 
@@ -63,7 +64,7 @@ def record(root: Path, *, stages: Iterable[str]) -> None:
         known = {stage.name for stage in repo.index.stages}
         for stage in stages:
             if stage in known and _status(repo, stage):
-                repo.commit(_target(repo, stage), force=True)
+                _commit(repo, stage)
 
 
 def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
@@ -94,10 +95,41 @@ def _repository(root: Path) -> Iterator[Repo]:
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        with only_one(root / ".state" / "locks" / "dvc"), Repo(str(root)) as repo:
-            yield repo
+        with only_one(root / ".state" / "locks" / "dvc"):
+            _mend(root)
+            with Repo(str(root)) as repo:
+                repo.index.stages  # noqa: B018 - whatever is wrong with dvc.yaml is said before anything is done
+                yield repo
     except DvcException as error:
         raise MissingError(f"DVC cannot go on: {error}; see `dvc status`") from error
+
+
+def _commit(repo: Repo, stage: str) -> None:
+    """Record what a stage has written; DVC writes its lock in place, so the old one is kept until it is done."""
+    lock, kept = _lock_files(Path(repo.root_dir))
+    with replaced_file(kept) as work:
+        work.write_bytes(lock.read_bytes() if lock.exists() else b"")
+    repo.commit(_target(repo, stage), force=True)
+    kept.unlink()
+
+
+def _mend(root: Path) -> None:
+    """Undo what a process has left half-written that was killed while DVC wrote."""
+    lock, kept = _lock_files(root)
+    if kept.exists():
+        kept.replace(lock) if kept.stat().st_size else lock.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
+    readers = root / ".dvc" / "tmp" / "rwlock"
+    with suppress(FileNotFoundError):
+        try:
+            json.loads(readers.read_text(encoding="utf-8"))
+        except ValueError:
+            readers.unlink()
+
+
+def _lock_files(root: Path) -> tuple[Path, Path]:
+    """Return DVC's lock, and where it is kept while DVC writes a new one."""
+    return root / "dvc.lock", root / ".state" / "dvc.lock.kept"
 
 
 def _target(repo: Repo, stage: str) -> str:

@@ -172,7 +172,7 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
 
     def make(families: dict[str, Any] | None = None) -> Checkout:
         folder = tmp_path_factory.mktemp("checkout")
-        for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
+        for name in ("params.yaml", "dvc.yaml", ".dvcignore", "requirements.lock"):
             shutil.copy(root / name, folder / name)
         shutil.copytree(root / "digits", folder / "digits", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(root / "data" / "sources", folder / "data" / "sources")

@@ -44,7 +44,7 @@ def gc(
     dataset
         Name of the dataset; all by default, also those that have left params.yaml.
     newest
-        How many of the last pipeline runs stay, with the fits that they made or evaluated.
+        How many of the last pipeline runs stay, with the fits that they evaluated, and those made since.
     dry_run
         Say what would be removed, and remove nothing.
     json
@@ -58,9 +58,7 @@ def gc(
     settings, found = Settings.load(project.root), {}
     for name in names:
         memory = known_fits(project, name, settings=settings)
-        found[name] = steps.find_garbage(project, name, memory=memory, newest=newest)
-        if not dry_run:
-            steps.remove_garbage(project, name, found[name], memory=memory)
+        found[name] = steps.find_garbage(project, name, memory=memory, newest=newest, remove=not dry_run)
     if json:
         print_json(
             {

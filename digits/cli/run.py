@@ -85,9 +85,12 @@ def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: S
     """
     import flows.train  # noqa: F401
     from digits.experiments import fitting
+    from digits.experiments.fingerprint import fingerprint
     from digits.steps.memory import tracking
 
     families = project.params(dataset).fit.families
+    for family in families.values():
+        fingerprint(family, data="", seed=0)  # reads the code, before a worker imports it
     missing = [name for name in families if not project.candidate(dataset, name).exists()]
     if missing:
         import great_expectations  # noqa: F401

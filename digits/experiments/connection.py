@@ -15,7 +15,7 @@ from digits.errors import ServerError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["answering", "connect", "first_line"]
+__all__ = ["answering", "connect", "first_line", "holds_nothing"]
 
 CONNECT_SECONDS = 5.0
 
@@ -62,3 +62,14 @@ def _reach(uri: str) -> None:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message."""
     return str(error).strip().splitlines()[0][:200]
+
+
+def holds_nothing(address: str) -> bool:
+    """Return whether the store says that no file lies there; False too when it does not answer."""
+    from mlflow.artifacts import list_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return not list_artifacts(address)
+    except (MlflowException, OSError):
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,10 @@ def unreferenced(
 ) -> list[Run]:
     """Return the runs that can go, in the order given.
 
-    A run stays while it runs, while it is one of the `newest` pipeline runs, a fit that such a one made or evaluated,
-    one of `run_ids`, a fit with one of `fingerprints`, or a member of an ensemble that stays. Runs that this project
-    did not make stay.
+    A run stays while it runs, while it is one of the `newest` pipeline runs, a fit that such a one evaluated or that
+    began after the oldest of them, one of `run_ids`, a fit with one of `fingerprints`, or a member of an ensemble that
+    stays. Runs that this project did not make stay. Fits of `dvc repro` and of colleagues belong to no pipeline run
+    that is known here; they stay as long as what was done beside them.
 
     Parameters
     ----------
@@ -47,7 +49,8 @@ def unreferenced(
     pipelines.sort(key=lambda run: run.info.start_time, reverse=True)
     for run in pipelines[:newest]:
         kept |= {run.info.run_id, *_words(run, TAG_EVALUATED)}
-    kept |= {run.info.run_id for run in ours if run.data.tags.get(TAG_PARENT) in kept}
+    since = pipelines[newest - 1].info.start_time if 0 < newest <= len(pipelines) else 0 if newest else math.inf
+    kept |= {run.info.run_id for run in ours if run.info.start_time >= since or run.data.tags.get(TAG_PARENT) in kept}
     wanted = set(fingerprints)
     kept |= {run.info.run_id for run in ours if run.data.tags.get(TAG_FINGERPRINT) in wanted}
     members = {name for run in ours if run.info.run_id in kept for name in _words(run, TAG_MEMBERS)}

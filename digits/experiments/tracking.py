@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import Candidate
-from digits.experiments.connection import answering, connect, first_line
+from digits.experiments.connection import answering, connect, first_line, holds_nothing
 from digits.experiments.metrics import Metrics
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
@@ -103,7 +103,9 @@ class Tracking:
     def start_candidate_run(
         self, *, parent: str | None, snapshot: Snapshot, fingerprint: Fingerprint, tags: Mapping[str, str]
     ) -> str:
-        """Start the child run of one family and return its id."""
+        """Start the run of one family, below its pipeline's if it has one, and return its id."""
+        if parent is None:
+            self.reconcile()
         run = self._create_run(
             fingerprint.family,
             tags={
@@ -156,7 +158,7 @@ class Tracking:
 
     def import_candidate(self, candidate: Candidate, *, snapshot: Snapshot, tags: Mapping[str, str]) -> Candidate:
         """Log a candidate that was fitted out of this server's sight, and return it as remembered by the new run."""
-        origin = {TAG_IMPORTED: str(candidate.run_id)}
+        origin = {TAG_IMPORTED: candidate.run_id or "never logged"}
         run_id = self.start_candidate_run(
             parent=None, snapshot=snapshot, fingerprint=candidate.fingerprint, tags={**tags, **origin}
         )
@@ -286,7 +288,13 @@ class Tracking:
         return below(None)
 
     def download(self, run_id: str, *, path: Path) -> bool:
-        """Bring the candidate that a run holds into `path`; False when the run no longer has it."""
+        """Bring the candidate that a run holds into `path`; False when the run no longer has it.
+
+        Raises
+        ------
+        ServerError
+            It cannot be brought, whether the run has it or not.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
@@ -295,8 +303,14 @@ class Tracking:
                 for item in Path(source).iterdir():
                     item.rename(work / item.name)
                 Path(source).rmdir()
-        except (MlflowException, OSError):
-            return False
+        except (MlflowException, OSError) as error:
+            address = f"{self.client.get_run(run_id).info.artifact_uri}/{CANDIDATE_FOLDER}"
+            if holds_nothing(address):
+                return False
+            raise ServerError(
+                f"the candidate of run {run_id} cannot be brought ({first_line(error)}); is the store of MLflow's "
+                "artifacts there, and room on this disk?"
+            ) from error
         return True
 
     def _log_metrics(self, run_id: str, metrics: Iterable[Any]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ServerError
+from digits.experiments.connection import holds_nothing
 from digits.experiments.evaluation import Row
 from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
 from digits.models import artifact
@@ -203,7 +204,7 @@ class Registry:
         except MissingError as error:
             raise MissingError(f"the files of {version} are missing; {mend}") from error
         except (MlflowException, OSError) as error:
-            if _holds_nothing(address):
+            if holds_nothing(address):
                 raise MissingError(f"the files of {version} are missing; {mend}") from error
             raise ServerError(
                 f"the files of {version} cannot be read ({error}); is the server of MLFLOW_TRACKING_URI there, and the "
@@ -263,14 +264,3 @@ class Registry:
             run_id=found.run_id,
             aliases=tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(found.version))),
         )
-
-
-def _holds_nothing(address: str) -> bool:
-    """Return whether the store says that no file lies there; False too when it does not answer."""
-    from mlflow.artifacts import list_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return not list_artifacts(address)
-    except (MlflowException, OSError):
-        return False

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from digits.dataset_params import FitParams
-from digits.errors import MissingError, ParamsError
+from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
 from digits.experiments.connection import answering
-from digits.experiments.fingerprint import Fingerprint, fingerprint
+from digits.experiments.fingerprint import Fingerprint, code_has_changed, fingerprint
 from digits.experiments.recall import Recalled, recall
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import InProcess, Workers
@@ -19,7 +20,7 @@ from digits.files import only_one
 from digits.project import Project
 from digits.steps.data import load_split
 
-__all__ = ["Fitted", "families", "fingerprint_of", "fit", "remembered"]
+__all__ = ["Fitted", "families", "fingerprint_of", "fit", "is_current", "remembered"]
 
 
 class Fitted(NamedTuple):
@@ -111,6 +112,9 @@ def _train(
             path=project.candidate(dataset, family),
             members=members,
         ).fitted_by(run_id)
+        if code_has_changed(print_):
+            shutil.rmtree(candidate.path)
+            raise FitFailed("its code was changed while it was fitted, so nobody knows which one did it; run again")
         memory.log_candidate(candidate, run_id=run_id)
     return candidate
 
@@ -147,6 +151,14 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
     if found.fingerprint.digest != print_.digest:
         return known
     return Recalled(memory.import_candidate(found, snapshot=rows.snapshot, tags=project.git_tags()), "")
+
+
+def is_current(project: Project, candidate: Candidate) -> bool:
+    """Return whether a candidate is the one that params, data and code give as they are now."""
+    params, rows = project.params(candidate.dataset).fit, load_split(project, candidate.dataset)
+    if candidate.family not in params.families or code_has_changed(candidate.fingerprint):
+        return False
+    return fingerprint_of(params, candidate.family, data=rows.digest).digest == candidate.fingerprint.digest
 
 
 def fingerprint_of(params: FitParams, family: str, *, data: str) -> Fingerprint:

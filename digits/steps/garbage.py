@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from digits.steps.data import load_split
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["Garbage", "find_garbage", "remove_garbage"]
+__all__ = ["Garbage", "find_garbage"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,12 @@ class Garbage:
 
 
 @answering()
-def find_garbage(project: Project, dataset: str, *, memory: Tracking | None, newest: int) -> list[Garbage]:
-    """Return what of a dataset nothing refers to; looks only.
+def find_garbage(
+    project: Project, dataset: str, *, memory: Tracking | None, newest: int, remove: bool = False
+) -> list[Garbage]:
+    """Return what of a dataset nothing refers to, and remove it if told to.
+
+    MLflow keeps the row of a run that was removed, marked as deleted, until ``mlflow gc``.
 
     Parameters
     ----------
@@ -62,42 +66,32 @@ def find_garbage(project: Project, dataset: str, *, memory: Tracking | None, new
         The dataset's experiment, if there is one.
     newest
         How many pipeline runs stay, with all that they refer to.
+    remove
+        Whether to remove what is found. Nobody fits or evaluates meanwhile.
 
     Raises
     ------
     MissingError
         There is no split, so nobody knows which fits today's params refer to.
     """
-    folders = [_folder(project, path) for path in _unused_folders(project, dataset)]
-    if memory is None:
-        return folders
-    named = {*_evaluated(project, dataset), *Registry(memory).source_runs()}
-    found = unreferenced(memory.search(""), fingerprints=_fingerprints(project, dataset), run_ids=named, newest=newest)
-    return [_run(memory, run) for run in [*found, *memory.left_over()]] + folders
-
-
-@answering()
-def remove_garbage(project: Project, dataset: str, garbage: Sequence[Garbage], *, memory: Tracking | None) -> None:
-    """Remove what `find_garbage` has found; MLflow keeps a run's row, marked as deleted, until ``mlflow gc``.
-
-    Parameters
-    ----------
-    project, dataset
-        Whose.
-    garbage
-        What to remove.
-    memory
-        The dataset's experiment.
-    """
     with ExitStack() as locks:
-        # Nobody writes a folder meanwhile.
-        for name in (*FAMILIES, "evaluation", "data"):
+        for name in (*FAMILIES, "evaluation", "registration", "data") if remove else ():
             locks.enter_context(only_one(project.lock(dataset, name)))
-        for item in garbage:
-            if item.kind == "folder":
-                shutil.rmtree(project.root / item.name, ignore_errors=True)
-            elif memory is not None:
-                memory.erase(memory.client.get_run(item.name))
+        folders = [(_folder(project, path), path) for path in _unused_folders(project, dataset)]
+        runs = [(_run(memory, run), run) for run in _unused_runs(project, memory, newest=newest)] if memory else []
+        if remove:
+            for _, run in runs:
+                memory.erase(run)  # type: ignore[union-attr]  # without a memory there are none
+            for _, path in folders:
+                shutil.rmtree(path)
+        return [item for item, _ in runs] + [item for item, _ in folders]
+
+
+def _unused_runs(project: Project, memory: Tracking, *, newest: int) -> list[Run]:
+    """Return the runs that nothing refers to, and those whose removal was cut off."""
+    named = {*_evaluated(project, memory.dataset), *Registry(memory).source_runs()}
+    prints = _fingerprints(project, memory.dataset)
+    return unreferenced(memory.search(""), fingerprints=prints, run_ids=named, newest=newest) + memory.left_over()
 
 
 def _fingerprints(project: Project, dataset: str) -> set[str]:

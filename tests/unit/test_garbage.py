@@ -18,19 +18,21 @@ def _pipeline(name: str, *, at: int, evaluated: str = "", status: str = "FINISHE
     return _run(name, at=at, status=status, kind="pipeline", evaluated=evaluated)
 
 
-def _fit(name: str, *, parent: str = "", members: str = "", status: str = "FINISHED") -> Run:
+def _fit(name: str, *, at: int = 0, parent: str = "", members: str = "", status: str = "FINISHED") -> Run:
     tags = {"kind": "candidate", "fingerprint": f"print-{name}", "members": members}
-    return _run(name, at=0, status=status, **tags, **({"mlflow__parentRunId": parent} if parent else {}))
+    return _run(name, at=at, status=status, **tags, **({"mlflow__parentRunId": parent} if parent else {}))
 
 
-def _gone(runs: list[Run], *, fingerprints: set[str] | None = None, run_ids: set[str] | None = None) -> list[str]:
-    found = unreferenced(runs, fingerprints=fingerprints or set(), run_ids=run_ids or set(), newest=1)
+def _gone(
+    runs: list[Run], *, newest: int = 1, fingerprints: set[str] | None = None, run_ids: set[str] | None = None
+) -> list[str]:
+    found = unreferenced(runs, fingerprints=fingerprints or set(), run_ids=run_ids or set(), newest=newest)
     return [run.info.run_id for run in found]
 
 
 def test_old_pipelines_go_with_their_fits() -> None:
     """The newest pipeline run stays, with the fits that it made; failed ones are no exception."""
-    runs = [_pipeline("new", at=2), _pipeline("old", at=1), _fit("a", parent="new"), _fit("b", parent="old")]
+    runs = [_pipeline("new", at=3), _pipeline("old", at=1), _fit("a", parent="new"), _fit("b", parent="old")]
     assert _gone([*runs, _fit("c", parent="old", status="FAILED")]) == ["old", "b", "c"]
 
 
@@ -40,10 +42,17 @@ def test_what_a_recent_pipeline_evaluated_stays() -> None:
     assert _gone(runs) == ["old"]
 
 
+def test_what_was_done_since_stays() -> None:
+    """A fit without a pipeline run stays while one that began before it does; with too few of these, all do."""
+    alone = [_fit("before", at=1), _fit("since", at=3)]
+    assert _gone([_pipeline("new", at=2), *alone]) == ["before"]
+    assert _gone(alone) == []
+
+
 def test_what_is_in_use_stays() -> None:
     """Fits of today's params, sources of versions, and what is running."""
     runs = [_fit("today"), _fit("version"), _fit("running", status="RUNNING"), _fit("else")]
-    assert _gone(runs, fingerprints={"print-today"}, run_ids={"version"}) == ["else"]
+    assert _gone(runs, newest=0, fingerprints={"print-today"}, run_ids={"version"}) == ["else"]
 
 
 def test_members_of_an_ensemble_that_stays_stay() -> None:
@@ -55,7 +64,7 @@ def test_members_of_an_ensemble_that_stays_stay() -> None:
         _fit("lost", members="print-c"),
         _fit("c"),
     ]
-    assert _gone(runs, run_ids={"kept"}) == ["lost", "c"]
+    assert _gone(runs, newest=0, run_ids={"kept"}) == ["lost", "c"]
 
 
 def test_the_runs_of_others_stay() -> None:

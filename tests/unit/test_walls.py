@@ -73,11 +73,10 @@ def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:
 def test_the_lock_of_dvc_knows_the_code_as_it_is(root: Path) -> None:
     """dvc.lock records the code of the data steps as it stands, so that a run in a fresh clone leaves it unchanged."""
     lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    assert set(lock) == {
-        f"{step}@{dataset}" for step in ("ingest", "validate", "split") for dataset in ("digits", "mnist")
-    }
-    for name, stage in lock.items():
-        for dependency in stage["deps"]:
+    data_steps = {f"{step}@{dataset}" for step in ("ingest", "validate", "split") for dataset in ("digits", "mnist")}
+    assert set(lock) >= data_steps  # and more after a run
+    for name in data_steps:
+        for dependency in lock[name]["deps"]:
             path = root / dependency["path"]
             if path.suffix == ".py":
                 found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
