@@ -152,13 +152,19 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the session's Prefect server, with its database."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def prefect_url(prefect_state: Path) -> Iterator[str]:
     """Start a real Prefect server for the whole session and return its address."""
     from flows.server import prefect_server
 
     before = dict(os.environ)
     try:
-        with prefect_server(None, state=tmp_path_factory.mktemp("prefect")) as server:
+        with prefect_server(None, state=prefect_state) as server:
             server.wait_until_healthy()
             yield server.url
     finally:

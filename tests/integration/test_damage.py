@@ -49,15 +49,17 @@ def stored(trained: Any) -> Path:
 
 @pytest.fixture
 def _dead_store(trained: Any) -> Iterator[None]:
-    """Let the files of every version lie on a server that does not answer."""
+    """Let the files of every version and of every run lie on a server that does not answer."""
+    columns = (("model_versions", "version", "storage_location"), ("runs", "run_uuid", "artifact_uri"))
+    before = {}
     with sqlite3.connect(trained.root / "mlflow/mlflow.db") as database:
-        before = database.execute("SELECT version, storage_location FROM model_versions").fetchall()
-        database.execute("UPDATE model_versions SET storage_location = ?", (DEAD,))
+        for table, key, column in columns:
+            before[table] = database.execute(f"SELECT {column}, {key} FROM {table}").fetchall()  # noqa: S608
+            database.execute(f"UPDATE {table} SET {column} = ?", (DEAD,))  # noqa: S608
     yield
     with sqlite3.connect(trained.root / "mlflow/mlflow.db") as database:
-        for version, location in before:
-            change = "UPDATE model_versions SET storage_location = ? WHERE version = ?"
-            database.execute(change, (location, version))
+        for table, key, column in columns:
+            database.executemany(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", before[table])  # noqa: S608
 
 
 def _client(checkout: Any) -> mlflow.MlflowClient:
@@ -94,16 +96,20 @@ def test_a_damaged_version_is_replaced_by_the_command_that_is_named(
 
 
 @pytest.mark.usefixtures("_dead_store")
-def test_a_store_that_does_not_answer_is_no_damage(trained: Any, picture: str) -> None:
-    """Files that cannot be read are an error of the server: nothing is registered twice."""
-    before = _versions(trained)
-    for command in (("register", "digits"), ("predict", "digits", picture)):
+def test_a_store_that_does_not_answer_is_no_damage(trained: Any, picture: str, tmp_path: Path) -> None:
+    """Files that cannot be read are an error of the server: nothing is registered or fitted twice."""
+    before, folder = _versions(trained), trained.root / f"data/candidates/digits/families/{FAMILY}"
+    for command in (("register", "digits"), ("predict", "digits", picture), ("fit", "digits", FAMILY)):
+        if command[0] == "fit":
+            shutil.move(folder, tmp_path / FAMILY)
         done = trained.digits(*command, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
         assert done.returncode == 1
-        assert "cannot be read" in done.stderr.splitlines()[-1]
-        assert "MLFLOW_TRACKING_URI" in done.stderr.splitlines()[-1]
+        assert "cannot be" in done.stderr.splitlines()[-1]
+        assert "store of" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
     assert _versions(trained) == before
+    assert not folder.exists()
+    shutil.move(tmp_path / FAMILY, folder)
 
 
 def test_a_damaged_candidate_is_not_registered(trained: Any, stored: Path) -> None:

@@ -124,6 +124,7 @@ def tracking_server(tmp_path: Path) -> Iterator[Any]:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *command, "--port", str(port), "--workers", "1"],
             cwd=tmp_path,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

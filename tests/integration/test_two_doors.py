@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,13 @@ import yaml
 from dvc.repo import Repo
 
 from digits.dataset_params import DatasetParams
-from digits.experiments.fingerprint import fingerprint
+from digits.errors import FitFailed, MissingError
+from digits.experiments.fingerprint import code_has_changed, fingerprint
 from digits.project import Project
+from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
+from digits.steps.memory import tracking
+from tasks.memory import changes, remembered
 
 TARGET = "evaluate@digits"
 
@@ -113,6 +119,79 @@ def test_each_stage_names_the_params_that_its_step_takes(root: Path, dataset: st
     ]
 
 
+def test_the_blocks_of_all_datasets_are_the_same(root: Path) -> None:
+    """What is said of fitting digits is said of fitting mnist, word for word."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for verb in ("fit", "ensemble"):
+        assert yaml.safe_load(yaml.safe_dump(stages[f"{verb}-digits"]).replace("digits", "mnist")) == yaml.safe_load(
+            yaml.safe_dump(stages[f"{verb}-mnist"]).replace("digits", "mnist")
+        )
+
+
+def test_ones_own_dataset_is_known_to_dvc(root: Path, checkout: Any) -> None:
+    """The dataset that docs/params.md shows is valid, and each stage finds the params that it names."""
+    example = re.search(r"```yaml\n(  mine:.*?)```", (root / "docs/params.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert example
+    params = checkout.root / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8") + example[1], encoding="utf-8")
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    for verb in ("fit", "ensemble"):
+        block = yaml.safe_dump(stages["stages"][f"{verb}-digits"]).replace("digits fit digits", "digits fit mine")
+        block = re.sub(r"datasets\.digits|(?<=/)digits(?=[/\n])", lambda found: found[0][:-6] + "mine", block)
+        stages["stages"][f"{verb}-mine"] = yaml.safe_load(block)
+    (checkout.root / "dvc.yaml").write_text(yaml.safe_dump(stages), encoding="utf-8")
+    assert list(Project(root=checkout.root).params("mine").fit.families) == ["logistic_regression", "svm"]
+    names = ["ingest@mine", "validate@mine", "split@mine", "fit-mine@svm", "evaluate@mine"]
+    assert list(changes(checkout.root, stages=names)) == names
+
+
+def test_a_dataset_that_dvc_knows_alone_is_named_before_anything_is_done(checkout: Any) -> None:
+    """Whoever takes a dataset out of params.yaml and leaves its stages is told so at the first look at DVC."""
+    content = yaml.safe_load((checkout.root / "params.yaml").read_text(encoding="utf-8"))
+    del content["datasets"]["mnist"]
+    (checkout.root / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(MissingError, match=r"datasets\.mnist"):
+        remembered(checkout.root, stage="ingest@digits", step=lambda: pytest.fail("something was done"))
+
+
+def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Path) -> None:
+    """A lock half-written beside the one that was kept is restored; DVC's list of readers, if damaged, is dropped."""
+    lock, kept = checkout.root / "dvc.lock", checkout.root / ".state/dvc.lock.kept"
+    readers = checkout.root / ".dvc/tmp/rwlock"
+    whole = (root / "dvc.lock").read_bytes()
+    for folder in (kept, readers):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(whole)
+    lock.write_bytes(whole[:1000])
+    readers.touch()
+    changes(checkout.root, stages=["ingest@digits"])
+    assert lock.read_bytes() == whole
+    assert not kept.exists()
+    kept.touch()  # there was none before
+    changes(checkout.root, stages=["ingest@digits"])
+    assert not lock.exists()
+
+
+def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows which code made it: it is neither kept nor remembered. What is not current is known as such."""
+    project = Project(root=kept.root)
+    memory = tracking(project, "digits", settings=Settings.load(kept.root))
+    candidate = candidates.remembered(project, "digits", "decision_tree", memory=memory)
+    assert candidates.is_current(project, candidate)
+    kept.families({"decision_tree": {"components": 12}})
+    assert not candidates.is_current(project, candidate)
+    monkeypatch.setattr(candidates, "code_has_changed", lambda _: True)
+    known = _fits(kept)
+    with pytest.raises(FitFailed, match="its code was changed while it was fitted"):
+        candidates.fit(project, "digits", "decision_tree", memory=memory)
+    assert not candidate.path.exists()
+    (run_id,) = _fits(kept) - known
+    assert memory.client.get_run(run_id).info.status == "FAILED"
+    changed = replace(candidate.fingerprint, code={"digits.models.features": "0"})
+    assert code_has_changed(changed)
+    assert not code_has_changed(candidate.fingerprint)
+
+
 @pytest.mark.parametrize("dataset", ["digits", "mnist"])
 def test_each_stage_names_the_code_of_its_fingerprint(root: Path, dataset: str) -> None:
     """Whatever code a fingerprint counts, DVC watches: no change of it is overlooked by `dvc repro`."""
@@ -122,6 +201,7 @@ def test_each_stage_names_the_code_of_its_fingerprint(root: Path, dataset: str) 
         watched = [dependency.removesuffix(".py") for dependency in stage["deps"]]
         for module in fingerprint(family, data="", seed=0).code:
             assert any(module.replace(".", "/").startswith(path) for path in watched), (family.name, module)
+        assert "requirements.lock" in watched  # the versions of the libraries
 
 
 def test_one_memory_behind_two_doors(checkout: Any) -> None:

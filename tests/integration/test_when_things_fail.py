@@ -9,12 +9,14 @@ import os
 import pty
 import signal
 import socketserver
+import sqlite3
 import subprocess
 import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +24,9 @@ import mlflow  # noqa: TID253 - these tests need it
 import psutil
 import pytest
 
+from digits.errors import ServerError
 from digits.files import only_one
+from flows.server import Server
 
 
 def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
@@ -77,9 +81,11 @@ def test_an_unreachable_server_is_one_line(checkout: Any) -> None:
     """A Prefect or MLflow address where nobody answers is named, with what to do; so is what is not there yet."""
     with _something_else() as port:
         for url in ("http://127.0.0.1:9/api", "http://localhost:abc/api", f"http://127.0.0.1:{port}/api"):
-            done = checkout.digits("run", "digits", PREFECT_API_URL=url)
-            assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-            assert f"no Prefect server answers at {url}" in done.stderr
+            with pytest.raises(ServerError, match=f"no Prefect server answers at {url}"):
+                Server(url=url).wait_until_healthy(seconds=1)
+    done = checkout.digits("run", "digits", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
     for uri in ("http://127.0.0.1:9", "nonsense://"):
         done = checkout.digits("predict", "digits", "any.png", MLFLOW_TRACKING_URI=uri)
         assert done.returncode == 1
@@ -144,9 +150,10 @@ LONG = {name: {"epochs": 1000} for name in ("mlp", "dense_network", "cnn", "rnn"
 
 
 @pytest.mark.parametrize("how", ["an interrupt", "a terminal that is closed"])
-def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, how: str) -> None:
+def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state: Path, how: str) -> None:
     """While families are fitted and others wait, either ends the run at once, with its workers and its server."""
     checkout = make_checkout(LONG)
+    _give_tables(checkout.root / ".state/prefect", prefect_state)
     environment = {name: value for name, value in checkout.environment.items() if name != "PREFECT_API_URL"}
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -182,6 +189,16 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, how: str) -> N
     assert alive == []
     assert _running(client) == []
     assert client.search_model_versions("name = 'digits-classifier'") == []
+
+
+def _give_tables(state: Path, other: Path) -> None:
+    """Give a private Prefect server the database of another one, whose tables took seconds to make."""
+    state.mkdir(parents=True)
+    with (
+        closing(sqlite3.connect(other / "prefect.db")) as source,
+        closing(sqlite3.connect(state / "prefect.db")) as copy,
+    ):
+        source.backup(copy)
 
 
 def _await(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
