@@ -204,8 +204,24 @@ def test_each_stage_names_the_code_of_its_fingerprint(root: Path, dataset: str) 
         assert "requirements.lock" in watched  # the versions of the libraries
 
 
-def test_one_memory_behind_two_doors(checkout: Any) -> None:
+@pytest.fixture
+def repository(checkout: Any, root: Path) -> Any:
+    """Return the fresh checkout as a git repository."""
+    for name in (".gitignore", "data/.gitignore"):
+        shutil.copy(root / name, checkout.root / name)
+    (checkout.root / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    (checkout.root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
+    who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
+    for command in (("init", "-q"), ("add", "-A"), (*who, "commit", "-qm", "All")):
+        subprocess.run(["git", *command], cwd=checkout.root, env=checkout.environment, check=True)
+    checkout.environment.update({f"GIT_{part}_NAME": "Somebody" for part in ("AUTHOR", "COMMITTER")})
+    checkout.environment.update({f"GIT_{part}_EMAIL": "somebody@example.org" for part in ("AUTHOR", "COMMITTER")})
+    return checkout
+
+
+def test_one_memory_behind_two_doors(repository: Any) -> None:
     """Flow, repro, flow: nothing is fitted twice. A changed param fits what it changes, a comment fits nothing."""
+    checkout = repository
     first = checkout.digits("run", "digits", "--json")
     assert first.returncode == 0, first.stderr
     known = _fits(checkout)
@@ -220,15 +236,14 @@ def test_one_memory_behind_two_doors(checkout: Any) -> None:
     _dvc(checkout, "repro", TARGET)
     assert _fits(checkout) == known
 
-    params = {"k_nearest_neighbors": {"neighbors": 3}}
-    content = yaml.safe_load((checkout.root / "params.yaml").read_text(encoding="utf-8"))["datasets"]["digits"]["fit"]
-    checkout.families({**content["families"], **content["ensembles"], **params})
-    _dvc(checkout, "repro", TARGET)
+    changed = "+datasets.digits.fit.families.k_nearest_neighbors.neighbors=3"
+    _dvc(checkout, "exp", "run", "-S", changed, TARGET)
     assert _fitted(checkout, since=known) == ["k_nearest_neighbors", "voting"]
     known = _fits(checkout)
     last = checkout.digits("run", "digits", "--json")
     assert last.returncode == 0, last.stderr
     assert _fits(checkout) == known
+    assert "index.html" in _dvc(checkout, "plots", "show", "data/evaluations/digits/plots")
     figures = json.loads(_dvc(checkout, "metrics", "show", "--json"))[""]["data"]
     shown = figures["data/evaluations/digits/metrics.json"]["data"]["families"]
     assert {name: row["test_accuracy"] for name, row in shown.items()} == {
