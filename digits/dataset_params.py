@@ -57,6 +57,8 @@ class FitParams(Section):
             if missing := sorted(set(family.members) - set(fitted)):
                 known = f"not among the families {', '.join(fitted)}"
                 raise ValueError(f"ensembles.{name}.members names {', '.join(missing)}, {known}")
+            if len(set(family.members)) < len(family.members):
+                raise ValueError(f"ensembles.{name}.members names a family twice: {', '.join(family.members)}")
         threads = {family.threads for family in self.families.values() if isinstance(family, Network)}
         if len(threads) > 1:
             raise ValueError(f"the networks' threads are {sorted(threads)}; TensorFlow has one number per process")

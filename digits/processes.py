@@ -7,24 +7,44 @@ import platform
 
 import psutil
 
-__all__ = ["has_died", "this_process"]
+__all__ = ["has_died", "name_of", "process_of", "this_process"]
+
+#: The moment of a process's start moves with the system's clock when that is set; no number is used again so soon.
+_TOLERANCE_SECONDS = 5.0
 
 
 def this_process() -> str:
     """Return a name for this process that no other process ever has: host, number and moment of its start."""
-    return _name(psutil.Process(os.getpid()))
+    return name_of(os.getpid())
+
+
+def name_of(number: int) -> str:
+    """Return that name of the process with a number on this host."""
+    return f"{platform.node()}/{number}/{psutil.Process(number).create_time():.2f}"
+
+
+def process_of(name: str) -> psutil.Process | None:
+    """Return the process of that name; None when it has ended, or runs on another host."""
+    host, number, started = _parts(name)
+    if host != platform.node():
+        return None
+    try:
+        process = psutil.Process(number)
+        return process if abs(process.create_time() - started) < _TOLERANCE_SECONDS else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def has_died(name: str) -> bool:
     """Return whether the process of that name is known to have ended; of one on another host nothing is known."""
-    host, _, rest = name.rpartition("/")[0].rpartition("/")
-    if host != platform.node() or not rest.isdecimal():
-        return False
+    return _parts(name)[0] == platform.node() and process_of(name) is None
+
+
+def _parts(name: str) -> tuple[str, int, float]:
+    """Return host, number and start; no host where it is no name of a process."""
+    host, _, rest = name.partition("/")
+    number, _, started = rest.partition("/")
     try:
-        return _name(psutil.Process(int(rest))) != name
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _name(process: psutil.Process) -> str:
-    return f"{platform.node()}/{process.pid}/{process.create_time():.2f}"
+        return host, int(number), float(started)
+    except ValueError:
+        return "", 0, 0.0

@@ -8,14 +8,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from socket import socket
 from urllib.error import URLError
 
+import psutil
+
 from digits.errors import ServerError
+from digits.processes import name_of, process_of
 from digits.settings import prepare_environment
 
 __all__ = ["Server", "prefect_server", "quiet_console"]
@@ -25,6 +28,9 @@ _NO_SERVICES = {
     f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
     for name in ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS", "FOREMAN", "TRIGGERS")
 }
+
+#: Holds the name of the private server's process while it runs.
+RUNNING = "server.pid"
 
 START_SECONDS, STOP_SECONDS, HEALTH_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.1
 
@@ -104,6 +110,7 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
         yield server
         return
     state.mkdir(parents=True, exist_ok=True)
+    _end_stale(state)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url, **_NO_SERVICES})
@@ -127,6 +134,7 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the run first, which still reports to the server
         )
+    (state / RUNNING).write_text(name_of(process.pid), encoding="utf-8")
     try:
         yield Server(url=url, process=process, log=state / "server.log")
     finally:
@@ -137,6 +145,19 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        (state / RUNNING).unlink(missing_ok=True)
+
+
+def _end_stale(state: Path) -> None:
+    """End the private server that a run has left which was killed."""
+    try:
+        process = process_of((state / RUNNING).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    if process is not None:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+            process.wait(STOP_SECONDS)
 
 
 def quiet_console() -> None:

@@ -76,9 +76,12 @@ def fetch(tracking: Tracking, run_id: str, *, path: Path) -> tuple[Candidate, Ma
     tags: Mapping[str, str] = tracking.client.get_run(run_id).data.tags
     if tags.get(TAG_KIND) != KIND_CANDIDATE:
         raise MissingError(f"run {run_id} is no fit of a family but {tags.get(TAG_KIND, 'another kind of run')}")
-    if not tracking.download(run_id, path=path) or (fault := Candidate.load(path).fault()):
-        raise MissingError(f"run {run_id} has lost its candidate" + (f": {fault}" if path.exists() else ""))
-    return Candidate.load(path), tags
+    if not tracking.download(run_id, path=path):
+        raise MissingError(f"run {run_id} has lost its candidate")
+    candidate = Candidate.load(path)
+    if fault := candidate.fault():
+        raise MissingError(f"the candidate of run {run_id} is no longer what it was: {fault}")
+    return candidate, tags
 
 
 def is_intact(tracking: Tracking, run: Run, *, path: Path) -> bool:

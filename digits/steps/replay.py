@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,7 +90,7 @@ def replay(project: Project, run_id: str, *, settings: Settings) -> Replay:
         recorded, tags = fetch(memory, run_id, path=Path(work) / "recorded")
         obstacles: list[Change] = []
         rows = _rows(project, recorded, obstacles=obstacles)
-        family = _family(recorded, commit=tags.get("git.sha"), obstacles=obstacles)
+        family = _family(recorded, commit=_commit(tags), obstacles=obstacles)
         members = _members(recorded, memory=memory, work=Path(work), obstacles=obstacles)
         if rows is None or family is None or obstacles:
             return Replay(recorded.dataset, recorded.family, obstacles=obstacles)
@@ -129,12 +129,22 @@ def _family(recorded: Candidate, *, commit: str | None, obstacles: list[Change])
         obstacles.append(Change("params", f"{then.family} does not take the recorded params any more ({reason})"))
         return None
     today = fingerprint(family, data=then.data, seed=then.seed, members=then.members)
-    where = f"; `git checkout {commit}` has it" if commit else ""
+    where = f"; {commit}" if commit else ""
     obstacles += [
         Change(change.component, change.detail + (where if change.component == "code" else ""))
         for change in changes_between(then, today)
     ]
     return family
+
+
+def _commit(tags: Mapping[str, str]) -> str | None:
+    """Return where git has the recorded code, in words."""
+    if "git.sha" not in tags:
+        return None
+    sha = tags["git.sha"]
+    if tags.get("git.dirty") == "true":
+        return f"it was {sha} with changes on top that were not committed"
+    return f"`git checkout {sha}` has it"
 
 
 def _members(recorded: Candidate, *, memory: Tracking, work: Path, obstacles: list[Change]) -> list[Candidate]:

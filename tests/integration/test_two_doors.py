@@ -220,7 +220,7 @@ def repository(checkout: Any, root: Path) -> Any:
 
 
 def test_one_memory_behind_two_doors(repository: Any) -> None:
-    """Flow, repro, flow: nothing is fitted twice. A changed param fits what it changes, a comment fits nothing."""
+    """Flow, repro, flow: nothing is fitted twice. Changed code and params fit what they change, a comment nothing."""
     checkout = repository
     first = checkout.digits("run", "digits", "--json")
     assert first.returncode == 0, first.stderr
@@ -231,10 +231,12 @@ def test_one_memory_behind_two_doors(repository: Any) -> None:
     assert again.returncode == 0, again.stderr
     assert _fits(checkout) == known
 
-    module = checkout.root / "digits/models/mlp.py"
-    module.write_text(module.read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8")
+    for module, line in (("mlp", "# a comment"), ("ensembles", "MORE = 1")):
+        path = checkout.root / f"digits/models/{module}.py"
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n{line}\n", encoding="utf-8")
     _dvc(checkout, "repro", TARGET)
-    assert _fits(checkout) == known
+    assert _fitted(checkout, since=known) == ["voting"]
+    known = _fits(checkout)
 
     changed = "+datasets.digits.fit.families.k_nearest_neighbors.neighbors=3"
     _dvc(checkout, "exp", "run", "-S", changed, TARGET)

@@ -32,6 +32,12 @@ def test_the_projects_own_params_are_valid(root: Path) -> None:
         assert len(project.params(dataset).fit.families) == 14
 
 
+def test_text_that_spells_a_number_is_one(tmp_path: Path, root: Path) -> None:
+    """To YAML, 1e-4 is text."""
+    project = _project(tmp_path, root, change={"datasets.digits.fit.families.svm": {"C": "1e-4"}})
+    assert project.params("digits").fit.families["svm"].model_dump()["C"] == 1e-4
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -48,6 +54,13 @@ def test_the_projects_own_params_are_valid(root: Path) -> None:
         ),
         ("datasets.digits.fit.families.svm", {"C": -1}, "datasets.digits.fit.families.svm.C is -1"),
         ("datasets.digits.fit.ensembles.voting", {"members": ["svm", "me"]}, "ensembles.voting.members names me"),
+        ("datasets.digits.fit.ensembles.voting", {"members": ["svm", "svm"]}, "names a family twice: svm, svm"),
+        ("datasets.digits.fit.seed", True, "datasets.digits.fit.seed is 'true': Input should be a valid integer"),
+        (
+            "datasets.digits.fit.families.svm",
+            {"C": True},
+            "datasets.digits.fit.families.svm.C is 'true': Input should be a valid number",
+        ),
         ("datasets.digits.split.validation", {"take": "folds", "folds": 1}, "datasets.digits.split.validation"),
         ("datasets.digits.ingest", {"source": "web"}, "datasets.digits.ingest"),
         ("datasets.digits.register.minimum_accuracy", 1.5, "datasets.digits.register.minimum_accuracy is 1.5"),

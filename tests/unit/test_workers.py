@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,7 +40,12 @@ def _environment(*, name: str) -> str | None:
 
 def _workers() -> list[psutil.Process]:
     """Return the worker processes of this one."""
-    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+    return _workers_of(os.getpid())
+
+
+def _workers_of(number: int) -> list[psutil.Process]:
+    children = psutil.Process(number).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def _kill_workers() -> None:
@@ -95,3 +102,27 @@ def test_a_stopped_pool_gives_up_what_runs_and_what_comes(tmp_path: Path, monkey
             pool.run(functions._add, a=1, b=2)
         assert time.monotonic() - start < 20
         assert _workers() == []
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """When it is killed, a worker in the middle of a call does not go on."""
+    (tmp_path / "worker_functions.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    code = (
+        "import worker_functions as f\n"
+        "from digits.experiments.workers import WorkerPool\n"
+        "if __name__ == '__main__':\n"
+        "    with WorkerPool(1, timeout_s=600) as pool: pool.run(f._sleep, seconds=600)\n"
+    )
+    (tmp_path / "main.py").write_text(code, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    process = subprocess.Popen([sys.executable, tmp_path / "main.py"], env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while not (workers := _workers_of(process.pid)) or workers[0].cpu_times().user < 0.3:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
