@@ -39,7 +39,7 @@ BYTES_PER_GIB = 1 << 30
 SERVERS = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL")
 
 #: What a project needs besides the installed package.
-_COPIED = ("params.yaml", "dvc.yaml", "digits", "data/sources")
+_COPIED = ("params.yaml", "dvc.yaml", "requirements.lock", "digits", "data/sources")
 
 
 @app.command

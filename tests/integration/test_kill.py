@@ -99,7 +99,7 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
     _lose(checkout, client, SLOW)
     start = time.monotonic()
     assert checkout.digits("run", "digits").returncode == 0
-    seconds = time.monotonic() - start
+    seconds = min(time.monotonic() - start, 10)  # where others keep the machine busy, the fits of half the kills tell
     hit = 0
     for number in range(KILLS):
         for family in (SLOW, list(families)[number % len(families)]):

@@ -99,7 +99,18 @@ def test_the_best_candidate_is_registered(ran: Any) -> None:
     model = mlflow.models.get_model_info(version.source)
     files = client.get_model_version_download_uri("digits-classifier", version.version)
     assert files.startswith(f"file://{ran.root}/mlflow/artifacts/")
-    beside = {"params.yaml", "dvc.yaml", ".dvcignore", "dvc.lock", "digits", "data", "mlflow", ".dvc", ".state"}
+    beside = {
+        "params.yaml",
+        "dvc.yaml",
+        "requirements.lock",
+        ".dvcignore",
+        "dvc.lock",
+        "digits",
+        "data",
+        "mlflow",
+        ".dvc",
+        ".state",
+    }
     assert {path.name for path in ran.root.iterdir()} == beside
     assert model.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 8, 8)}
     assert model.saved_input_example_info is not None
