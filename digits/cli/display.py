@@ -100,13 +100,14 @@ def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
     """Return the leaderboard of an evaluation as `read_evaluation` gives it, best validation accuracy first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     interval = f"test ({evaluation['confidence']:.0%} interval)"
-    for heading in ("family", "validation", interval, "macro F1", "log loss", "fit", ""):
+    for heading in ("family", "validation", interval, "", "macro F1", "log loss", "fit", ""):
         table.add_column(heading, justify="left" if heading in {"family", ""} else "right", no_wrap=True)
     for number, row in enumerate(evaluation["leaderboard"]):
         table.add_row(
             row["family"],
             f"{row['validation_accuracy']:.2%}",
             f"{row['test_accuracy']:.2%} ({row['test_accuracy_low']:.2%} to {row['test_accuracy_high']:.2%})",
+            "tied" if row["tied"] and number else "",
             f"{row['macro_f1']:.4f}",
             f"{row['log_loss']:.4f}",
             f"{row['fit_seconds']:.1f} s",
@@ -120,6 +121,9 @@ def print_leaderboard(evaluation: Mapping[str, Any]) -> None:
     """Print the leaderboard of an evaluation on stdout, and below it which families have no place on it, and why."""
     console = result_console()
     console.print(_leaderboard_table(evaluation))
+    best, *others = evaluation["leaderboard"]
+    if any(row["tied"] for row in others):
+        console.print(Text(f"tied: the test images do not tell it from {best['family']}", "dim"))
     for family, reason in evaluation["failed"].items():
         console.print(Text(f"{family}: {reason}", "red"))
 

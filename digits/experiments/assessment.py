@@ -35,6 +35,7 @@ __all__ = [
     "mark_assessed",
     "plots_folder",
     "read_metrics",
+    "read_right",
     "scores_folder",
 ]
 
@@ -139,6 +140,14 @@ def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evalua
 def read_metrics(evaluation: Path, family: str) -> Metrics:
     """Read the test metrics that `assess` wrote for a family."""
     return Metrics.model_validate_json((scores_folder(evaluation, family) / METRICS).read_text(encoding="utf-8"))
+
+
+def read_right(evaluation: Path, family: str, *, split: Split) -> NDArray[np.bool_]:
+    """Return ``(n_test,)`` bool: whether a family that `assess` has scored got each test image right."""
+    labels = np.asarray(split.snapshot.labels())
+    proba = np.load(scores_folder(evaluation, family) / PROBA, allow_pickle=False)
+    right: NDArray[np.bool_] = np.unique(labels)[proba.argmax(axis=1)] == labels[split.test()]
+    return right
 
 
 def _key_file(evaluation: Path, family: str) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
-from digits.experiments.assessment import PLOTS, forget_others, read_metrics
+from digits.experiments.assessment import PLOTS, forget_others, read_metrics, read_right
 from digits.experiments.candidate import Candidate
+from digits.experiments.comparison import Comparison, compare, tied_with
 from digits.experiments.metrics import Metrics
 from digits.files import write_json
 
@@ -24,7 +25,7 @@ __all__ = ["Evaluation", "Row", "evaluate", "ranked", "read_evaluation"]
 
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
-_READ = ("leaderboard", "failed", "confidence", "split")
+_READ = ("leaderboard", "failed", "confidence", "split", "comparisons")
 LEADERBOARD_PLOT, SAMPLES_PLOT = "leaderboard.png", "samples.png"
 
 
@@ -40,11 +41,14 @@ class Row:
         What it scored on the test rows.
     reused
         Whether it was remembered instead of fitted in the run that made this evaluation.
+    tied
+        Whether the test rows cannot tell it from the best; the best itself is.
     """
 
     candidate: Candidate
     test: Metrics
     reused: bool
+    tied: bool = False
 
     @property
     def family(self) -> str:
@@ -82,6 +86,7 @@ class Row:
             "macro_f1": self.test.macro.f1,
             "log_loss": self.test.log_loss,
             "fit_seconds": self.candidate.fit_seconds,
+            "tied": self.tied,
             "run_id": self.candidate.run_id,
             "reused": self.reused,
         }
@@ -100,11 +105,14 @@ class Evaluation:
         One per candidate, best validation accuracy first; log loss on validation breaks ties.
     failed
         Family → why it has no candidate.
+    comparisons
+        Every pair of families on the same test rows.
     """
 
     path: Path
     rows: tuple[Row, ...]
     failed: Mapping[str, str]
+    comparisons: tuple[Comparison, ...]
 
     @property
     def best(self) -> Row:
@@ -127,17 +135,19 @@ class Evaluation:
                     candidate=Candidate.load(candidate(row["family"])),
                     test=read_metrics(path, row["family"]),
                     reused=row["reused"],
+                    tied=row["tied"],
                 )
                 for row in content["leaderboard"]
             )
-        except (OSError, ValueError, KeyError) as error:
+            comparisons = tuple(Comparison(**item) for item in content["comparisons"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise _no_evaluation(path, error) from error
         fitted = {row.family: row.candidate.fingerprint.digest for row in rows}
         if fitted != content.get("fingerprints") or split.digest != content["split"]:
             raise MissingError(
                 f"the evaluation in {path} is of other candidates than there are now; run `digits evaluate {path.name}`"
             )
-        return cls(path=path, rows=rows, failed=content["failed"])
+        return cls(path=path, rows=rows, failed=content["failed"], comparisons=comparisons)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
@@ -193,11 +203,15 @@ def evaluate(
         reasons = "; ".join(f"{family}: {reason}" for family, reason in (failed or {}).items())
         raise FitFailed(f"no family gave a candidate ({reasons})")
     kept = set(reused)
-    rows = [
+    rows = ranked(
         Row(candidate=candidate, test=read_metrics(path, candidate.family), reused=candidate.family in kept)
         for candidate in candidates
-    ]
-    evaluation = Evaluation(path=path, rows=ranked(rows), failed=dict(failed or {}))
+    )
+    best = rows[0]
+    comparisons = tuple(compare({row.family: read_right(path, row.family, split=split) for row in rows}))
+    tied = {best.family, *tied_with(best.family, comparisons, confidence=best.test.confidence)}
+    rows = tuple(replace(row, tied=row.family in tied) for row in rows)
+    evaluation = Evaluation(path=path, rows=rows, failed=dict(failed or {}), comparisons=comparisons)
     forget_others(path, families={row.family for row in rows})
     _draw_overview(evaluation, split=split)
     write_json(path / METRICS, _figures(evaluation))
@@ -210,6 +224,7 @@ def evaluate(
             "leaderboard": [row.as_dict() for row in evaluation.rows],
             "fingerprints": {row.family: row.candidate.fingerprint.digest for row in evaluation.rows},
             "failed": evaluation.failed,
+            "comparisons": [item.as_dict() for item in comparisons],
         },
     )
     return evaluation

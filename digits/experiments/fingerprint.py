@@ -19,7 +19,13 @@ from digits.models.family import Family
 __all__ = ["Fingerprint", "code_has_changed", "fingerprint"]
 
 #: The code that every fit goes through, whatever its family.
-_COMMON = ("digits.data.split", "digits.experiments.fitting", "digits.experiments.metrics", "digits.models.artifact")
+_COMMON = (
+    "digits.data.split",
+    "digits.experiments.fitting",
+    "digits.experiments.metrics",
+    "digits.experiments.probabilities",
+    "digits.models.artifact",
+)
 
 
 @dataclass(frozen=True)

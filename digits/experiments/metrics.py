@@ -1,7 +1,7 @@
 """What a family's probabilities are worth: every figure of one scoring, derived from one confusion matrix.
 
-Stored are the confusion matrix and the log loss, which is the one figure that needs the probabilities. Accuracy,
-precision, recall, F1 and the report are computed from the matrix by scikit-learn, so that they cannot disagree.
+Stored are the confusion matrix and the figures that need the probabilities (``probabilities``). Accuracy, precision,
+recall, F1 and the report are computed from the matrix by scikit-learn, so that they cannot disagree.
 Does not know which rows were scored (``split``) or which family is better (``evaluation``).
 """
 
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from digits.errors import FitFailed
+from digits.experiments import probabilities
 from digits.experiments.statistics import wilson_interval
 
 __all__ = ["Averages", "Metrics", "checked_proba", "score"]
@@ -46,6 +47,18 @@ class Metrics(BaseModel):
         Number of images of class ``classes[i]`` that were taken for ``classes[j]``, at row i and column j.
     log_loss
         Mean negative logarithm of the probability given to the true class, in nats; at least 0, less is better.
+    brier_score
+        Mean squared distance between the probabilities and the truth, in ``[0, 2]``; less is better.
+    calibration_error, adaptive_calibration_error
+        Mean distance between confidence and accuracy over 15 bins, of the same width or of as many images each, in
+        ``[0, 1]``; less is better.
+    roc_auc, average_precision
+        Areas under the ROC and the precision-recall curve, each class against the rest, unweighted means, in
+        ``[0, 1]``; None where all images are of one class.
+    top2_accuracy
+        Share of images whose true class is one of the two most probable ones.
+    selective_coverage
+        Largest share of images, the most confident first, of which 99.9 % are right.
     confidence
         Nominal coverage of the accuracy's interval.
     """
@@ -55,6 +68,13 @@ class Metrics(BaseModel):
     classes: tuple[int, ...]
     confusion: tuple[tuple[int, ...], ...]
     log_loss: float = Field(ge=0)
+    brier_score: float = Field(ge=0, le=2)
+    calibration_error: float = Field(ge=0, le=1)
+    adaptive_calibration_error: float = Field(ge=0, le=1)
+    roc_auc: float | None = Field(ge=0, le=1)
+    average_precision: float | None = Field(ge=0, le=1)
+    top2_accuracy: float = Field(ge=0, le=1)
+    selective_coverage: float = Field(ge=0, le=1)
     confidence: float = Field(gt=0, lt=1)
 
     @model_validator(mode="after")
@@ -92,6 +112,12 @@ class Metrics(BaseModel):
         return wilson_interval(self.n_correct, self.n_samples, confidence=self.confidence)
 
     @property
+    def balanced_accuracy(self) -> float:
+        """Unweighted mean of the recall of those classes of which there are images."""
+        present = self.matrix.sum(axis=1) > 0
+        return float(np.mean(self.matrix.diagonal()[present] / self.matrix.sum(axis=1)[present]))
+
+    @property
     def macro(self) -> Averages:
         """Unweighted means over classes."""
         return _averages(self._report["macro avg"])
@@ -114,7 +140,9 @@ class Metrics(BaseModel):
     def flat(self) -> dict[str, float]:
         """Return every figure under a name that is fit for MLflow: ``accuracy``, ``macro_f1``, ``f1_7``, ..."""
         low, high = self.accuracy_interval
-        figures = {"accuracy": self.accuracy, "accuracy_low": low, "accuracy_high": high, "log_loss": self.log_loss}
+        figures = {"accuracy": self.accuracy, "accuracy_low": low, "accuracy_high": high}
+        figures["balanced_accuracy"] = self.balanced_accuracy
+        figures |= {name: value for name in _STORED if (value := getattr(self, name)) is not None}
         for name, averages in (("macro", self.macro), ("weighted", self.weighted)):
             figures |= {f"{name}_{figure}": value for figure, value in averages._asdict().items()}
         for label, averages in self.per_class.items():
@@ -134,6 +162,10 @@ class Metrics(BaseModel):
         )
         labels = np.array(self.classes)
         return classification_report(labels[true], labels[predicted], labels=labels, zero_division=0, **options)
+
+
+#: The stored figures that are numbers of the whole.
+_STORED = tuple(name for name in Metrics.model_fields if name not in {"classes", "confusion", "confidence"})
 
 
 def score(
@@ -158,7 +190,7 @@ def score(
     FitFailed
         The probabilities are none, or labels and probabilities do not belong together.
     """
-    from sklearn.metrics import confusion_matrix, log_loss
+    from sklearn.metrics import confusion_matrix
 
     labels, truth = np.asarray(classes), np.asarray(y_true)
     if labels.ndim != 1 or len(labels) < 2 or np.any(labels[1:] <= labels[:-1]):
@@ -169,12 +201,13 @@ def score(
         strange = sorted(set(truth.tolist()) - set(labels.tolist()))
         raise FitFailed(f"y_true holds {strange}, wanted only {labels.tolist()}; fit on rows of every class")
     proba = checked_proba(y_proba, n_samples=len(truth), n_classes=len(labels))
-    confusion = confusion_matrix(truth, labels[np.argmax(y_proba, axis=1)], labels=labels)
+    predicted = np.argmax(y_proba, axis=1)
+    confusion = confusion_matrix(truth, labels[predicted], labels=labels)
     return Metrics(
         classes=tuple(labels.tolist()),
         confusion=tuple(map(tuple, confusion.tolist())),
-        log_loss=float(log_loss(truth, proba, labels=labels)),
         confidence=confidence,
+        **probabilities.figures(proba, true=np.searchsorted(labels, truth), predicted=predicted),
     )
 
 

@@ -48,6 +48,10 @@ class Standing(Protocol):
     def test_accuracy_high(self) -> float:
         """Upper end of its interval."""
 
+    @property
+    def tied(self) -> bool:
+        """Whether the images that are scored once cannot tell it from the best."""
+
 
 def leaderboard(
     standings: Sequence[Standing], *, dataset: str, n_validation: int, n_test: int, confidence: float
@@ -76,11 +80,14 @@ def leaderboard(
         raise MissingError(f"no family to draw for {dataset}; run `digits run {dataset}`")
     line, left, right, width, bottom = 0.34, 1.95, 3.3, 4.6, 0.7
     height = line * len(standings)
+    subtitle = f"ranked on {n_validation:,} validation images, then scored once on {n_test:,} test images"
+    if any(standing.tied for standing in standings[1:]):
+        subtitle += "; shaded: these do not tell them from the best"
     figure = blank(
         width=left + width + right,
         height=height + bottom + 0.45,
         title=f"{len(standings)} {'families' if len(standings) > 1 else 'family'} on {dataset}",
-        subtitle=f"ranked on {n_validation:,} validation images, then scored once on {n_test:,} test images",
+        subtitle=subtitle,
     )
     axes = panel(figure, left=left, bottom=bottom, width=width, height=height)
     low, test, high, validation = _places(
@@ -141,12 +148,13 @@ def _write_table(axes: Axes, standings: Sequence[Standing], *, left: float, righ
     """Write names to the left and figures to the right; both widths in widths of the axes."""
     across = axes.get_yaxis_transform()
     axes.set_yticks([])
-    axes.axhspan(-0.5, 0.5, xmin=-left, xmax=1 + right, color=PAPER, zorder=0, clip_on=False)
     columns = [1 + right * share for share in (0.24, 0.63, 0.92)]
     for column, title in zip(columns, ("test", interval, "validation"), strict=True):
         axes.text(column, -0.9, title, transform=across, ha="right", va="center", fontsize=9, color=FAINT)
     for row, standing in enumerate(standings):
         weight = "bold" if row == 0 else "normal"
+        if row == 0 or standing.tied:
+            axes.axhspan(row - 0.5, row + 0.5, xmin=-left, xmax=1 + right, color=PAPER, zorder=0, clip_on=False)
         style: dict[str, Any] = {"transform": across, "ha": "right", "va": "center", "fontsize": 9.5, "color": INK}
         axes.text(-0.025, row, standing.family, fontweight=weight, **style)
         spread = f"{100 * standing.test_accuracy_low:.2f} \u2013 {100 * standing.test_accuracy_high:.2f}"

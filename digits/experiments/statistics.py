@@ -1,16 +1,17 @@
-"""How sure one can be of a figure that was counted on a finite number of images.
+"""How sure one can be of a figure that was counted on a finite number of images, and of a difference between two.
 
-Knows counts only: no images, no models. The standard library is enough; importing scipy.stats would cost a second.
+Knows counts only: no images, no models. scipy.stats, which takes a second to load, is imported where it is needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
 
 from digits.errors import ParamsError
 
-__all__ = ["wilson_interval"]
+__all__ = ["holm", "mcnemar_exact", "wilson_interval"]
 
 
 def wilson_interval(correct: int, total: int, *, confidence: float) -> tuple[float, float]:
@@ -61,3 +62,72 @@ def wilson_interval(correct: int, total: int, *, confidence: float) -> tuple[flo
     low = 0.0 if correct == 0 else min(centre - margin, share)
     high = 1.0 if correct == total else max(centre + margin, share)
     return max(low, 0.0), min(high, 1.0)
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    r"""Return the p-value of the exact McNemar test of two classifiers being right equally often on the same images.
+
+    Only the images on which exactly one of them is right tell. If both are as good, each of these is a fair coin:
+    with :math:`n = b + c`, the p-value is that of the two-sided binomial test of :math:`\min(b, c)` successes in
+    :math:`n` trials of probability one half.
+
+    Parameters
+    ----------
+    only_first, only_second
+        Number of images :math:`b` and :math:`c` that only the first, only the second got right; at least 0.
+
+    Returns
+    -------
+    float
+        In ``(0, 1]``; 1 where no image tells them apart.
+
+    Raises
+    ------
+    ParamsError
+        A count is negative.
+
+    References
+    ----------
+    Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+    Psychometrika 12 (2), 1947, 153-157. T. G. Dietterich, "Approximate statistical tests for comparing supervised
+    classification learning algorithms", Neural Computation 10 (7), 1998, 1895-1923, on why to prefer it.
+    """
+    if min(only_first, only_second) < 0:
+        raise ParamsError(f"{only_first} and {only_second} images that one alone got right: no counts; pass 0 or more")
+    trials = only_first + only_second
+    if trials == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(min(only_first, only_second), trials).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    r"""Return p-values adjusted by Holm's step-down method, in the order given.
+
+    The i-th smallest of m is multiplied by :math:`m - i + 1`, made no smaller than the one before it, and capped at 1.
+    Calling a difference real where its adjusted p-value is below :math:`\alpha` makes any false call at all with
+    probability at most :math:`\alpha`, however the tests depend on each other.
+
+    Parameters
+    ----------
+    p_values
+        Each in ``[0, 1]``; none is no error.
+
+    Raises
+    ------
+    ParamsError
+        One is no probability.
+
+    References
+    ----------
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (2), 1979,
+    65-70.
+    """
+    if strange := [p for p in p_values if not 0 <= p <= 1]:
+        raise ParamsError(f"p-values hold {strange}, wanted numbers from 0 to 1")
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from random import Random
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
 from digits.experiments.metrics import Metrics, score
+from digits.experiments.probabilities import BINS, calibration_error, coverage
 
 Scoring = tuple[NDArray[np.int64], NDArray[np.float64], list[int]]
 
@@ -57,6 +59,7 @@ def test_figures_stay_within_their_bounds(scoring: Scoring, confidence: float) -
     assert flat["accuracy_low"] <= flat["accuracy"] <= flat["accuracy_high"]
     assert flat["weighted_recall"] == pytest.approx(flat["accuracy"])
     assert flat.pop("log_loss") >= 0
+    assert 0 <= flat.pop("brier_score") <= 2
     assert all(0 <= share <= 1 for share in flat.values())
 
 
@@ -81,3 +84,42 @@ def test_json_keeps_everything(scoring: Scoring) -> None:
     metrics = score(y_true, y_proba, classes=classes)
 
     assert Metrics.model_validate_json(metrics.model_dump_json()) == metrics
+
+
+@settings(deadline=None, max_examples=60)
+@given(scorings())
+def test_figures_of_probabilities_are_scikit_learns(scoring: Scoring) -> None:
+    """Those that scikit-learn has too are the same."""
+    y_true, y_proba, classes = scoring
+    metrics = score(y_true, y_proba, classes=classes)
+    columns = np.searchsorted(classes, y_true)
+    assert metrics.log_loss == pytest.approx(sklearn_metrics.log_loss(columns, y_proba, labels=range(len(classes))))
+    assert metrics.brier_score == pytest.approx(np.mean(((y_proba - np.eye(len(classes))[columns]) ** 2).sum(axis=1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # classes that are predicted, but of which there is no image
+        balanced = sklearn_metrics.balanced_accuracy_score(y_true, np.array(classes)[y_proba.argmax(axis=1)])
+    assert metrics.balanced_accuracy == pytest.approx(balanced)
+    if len(classes) > 2 and set(y_true) == set(classes):
+        assert metrics.roc_auc == pytest.approx(sklearn_metrics.roc_auc_score(y_true, y_proba, multi_class="ovr"))
+        assert metrics.average_precision == pytest.approx(
+            sklearn_metrics.average_precision_score(np.eye(len(classes))[columns], y_proba, average="macro")
+        )
+
+
+@settings(deadline=None, max_examples=60)
+@given(scorings())
+def test_calibration_and_coverage_are_those_of_the_slow_way(scoring: Scoring) -> None:
+    """Bin by bin and image by image, the same comes out."""
+    y_true, y_proba, classes = scoring
+    confidence, right = y_proba.max(axis=1), np.array(classes)[y_proba.argmax(axis=1)] == y_true
+    error = 0.0
+    for number in range(BINS):
+        inside = [k for k, value in enumerate(confidence) if number / BINS < value <= (number + 1) / BINS]
+        error += abs(sum(confidence[k] - float(right[k]) for k in inside)) / len(y_true)
+    assert calibration_error(confidence, right, adaptive=False) == pytest.approx(error)
+    best = 0.0
+    for least in set(confidence):
+        kept = confidence >= least
+        if right[kept].mean() >= 0.9:
+            best = max(best, kept.mean())
+    assert coverage(confidence, right, accuracy=0.9) == pytest.approx(best)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from digits.experiments.metrics import Metrics
+from digits.experiments.metrics import Metrics, score
 from digits.registry.gate import RegisterParams, check
 
 BOUNDS = RegisterParams(minimum_accuracy=0.95, minimum_recall=0.9, maximum_log_loss=0.2)
@@ -15,7 +15,8 @@ def _metrics(*, wrong_of_class_3: int = 0, log_loss: float = 0.1, per_class: int
     matrix = np.diag([per_class] * 10)
     matrix[3, 3] -= wrong_of_class_3
     matrix[3, 5] += wrong_of_class_3
-    return Metrics(classes=tuple(range(10)), confusion=matrix.tolist(), log_loss=log_loss, confidence=0.95)
+    perfect = score(range(10), np.eye(10), classes=range(10)).model_dump()
+    return Metrics.model_validate({**perfect, "confusion": matrix.tolist(), "log_loss": log_loss})
 
 
 def test_good_figures_pass_with_every_criterion_listed() -> None:

@@ -41,7 +41,9 @@ def test_flat_names_every_figure_for_mlflow(metrics: Metrics) -> None:
     figures = ("precision", "recall", "f1")
 
     assert set(flat) == {
-        *("accuracy", "accuracy_low", "accuracy_high", "log_loss"),
+        *("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "log_loss", "brier_score"),
+        *("calibration_error", "adaptive_calibration_error", "roc_auc", "average_precision"),
+        *("top2_accuracy", "selective_coverage"),
         *(f"{average}_{figure}" for average in ("macro", "weighted") for figure in figures),
         *(f"{figure}_{label}" for label in range(3) for figure in figures),
     }
@@ -145,4 +147,24 @@ def test_labels_that_do_not_fit_are_refused(y_true: list[int], classes: list[int
 def test_a_matrix_that_holds_no_counts_is_refused(confusion: tuple[tuple[int, ...], ...]) -> None:
     """A damaged file does not become metrics."""
     with pytest.raises(ValidationError, match="confusion must"):
-        Metrics(classes=(0, 1), confusion=confusion, log_loss=0.1, confidence=0.95)
+        Metrics.model_validate({**score([0, 1], [[1, 0], [0, 1]], classes=[0, 1]).model_dump(), "confusion": confusion})
+
+
+def test_figures_of_probabilities_are_those_of_the_definitions(metrics: Metrics) -> None:
+    """Four images by hand: the second is wrong, with confidence 0.6; its true class comes second."""
+    distances = (0.2**2 + 2 * 0.1**2, 0.7**2 + 0.6**2 + 0.1**2, 0.2**2 + 0.5**2 + 0.3**2, 2 * 0.25**2 + 0.5**2)
+    assert metrics.brier_score == pytest.approx(sum(distances) / 4)
+    assert metrics.top2_accuracy == 1
+    assert metrics.balanced_accuracy == pytest.approx(5 / 6)
+    # Only the most confident image is kept: the second most confident one is wrong.
+    assert metrics.selective_coverage == 0.25
+    # Bins of one fifteenth: 0.8, 0.6 and twice 0.5, of which all but 0.6 are right; four bins of one image each.
+    assert metrics.calibration_error == pytest.approx((0.2 + 0.6 + 2 * 0.5) / 4)
+    assert metrics.adaptive_calibration_error == pytest.approx((0.2 + 0.6 + 2 * 0.5) / 4)
+
+
+def test_images_of_one_class_have_no_ranking() -> None:
+    """Where there is no other class to rank below, the figure is left out."""
+    metrics = score([1, 1], [[0.3, 0.7], [0.6, 0.4]], classes=[0, 1])
+    assert (metrics.roc_auc, metrics.average_precision) == (None, None)
+    assert "roc_auc" not in metrics.flat()

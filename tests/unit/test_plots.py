@@ -42,6 +42,7 @@ class Line:
     test_accuracy: float
     test_accuracy_low: float
     test_accuracy_high: float
+    tied: bool = False
 
 
 def line(family: str, *, correct: int, validation: float) -> Line:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
 from digits.errors import ParamsError
-from digits.experiments.statistics import wilson_interval
+from digits.experiments.comparison import compare, tied_with
+from digits.experiments.statistics import holm, mcnemar_exact, wilson_interval
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
@@ -47,3 +51,70 @@ def test_impossible_confidence_is_refused(confidence: float) -> None:
     """A confidence that is no probability, such as 95 meant as per cent, is an error that names it."""
     with pytest.raises(ParamsError, match=f"confidence is {confidence}"):
         wilson_interval(9, 10, confidence=confidence)
+
+
+COUNTS = st.integers(0, 200)
+
+
+def test_mcnemar_is_the_sum_of_the_coins() -> None:
+    """Nine images that one alone got right and one that the other did: 2 (1 + 10) of 1,024 outcomes are as extreme."""
+    assert mcnemar_exact(9, 1) == pytest.approx(22 / 1024)
+    assert mcnemar_exact(0, 0) == 1
+    assert mcnemar_exact(5, 5) == 1
+    with pytest.raises(ParamsError, match="-1 and 3 images"):
+        mcnemar_exact(-1, 3)
+
+
+@given(COUNTS, COUNTS)
+@settings(deadline=None)
+def test_mcnemar_knows_no_order_and_is_a_probability(first: int, second: int) -> None:
+    """Which of the two comes first does not matter; one image more for the better one makes it no less sure."""
+    p_value = mcnemar_exact(first, second)
+    assert p_value == mcnemar_exact(second, first)
+    assert 0 < p_value <= 1
+    better, worse = max(first, second), min(first, second)
+    assert mcnemar_exact(better + 1, worse) <= p_value + 1e-12
+
+
+def test_mcnemar_calls_equals_different_no_more_often_than_it_says() -> None:
+    """Of two equally good families, the exact share of outcomes below 5 % is at most 5 %."""
+    for trials in (5, 20, 100, 400):
+        counts = np.arange(trials + 1)
+        p_values = np.array([mcnemar_exact(int(k), trials - int(k)) for k in counts])
+        assert binom.pmf(counts, trials, 0.5)[p_values < 0.05].sum() <= 0.05
+
+
+def test_holm_is_the_worked_example() -> None:
+    """Four p-values: four times 0.005, three times 0.01, twice 0.03, and 0.04 no smaller than that."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    with pytest.raises(ParamsError, match=r"1\.5"):
+        holm([0.1, 1.5])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+@settings(deadline=None)
+def test_holm_keeps_the_order_and_only_ever_raises(p_values: list[float]) -> None:
+    """What was more likely stays so; no value falls, none by more than Bonferroni's factor rises."""
+    adjusted = holm(p_values)
+    order = np.argsort(p_values, kind="stable")
+    assert (np.diff(np.array(adjusted)[order]) >= 0).all()
+    for before, after in zip(p_values, adjusted, strict=True):
+        assert before <= after <= min(1, before * len(p_values)) + 1e-12
+
+
+def test_families_are_tied_that_the_images_do_not_tell_apart() -> None:
+    """Of 100 images one family gets all, one all but two, one half of them."""
+
+    def right(count: int) -> NDArray[np.bool_]:
+        return np.arange(100) < count
+
+    comparisons = compare({"all": right(100), "nearly": right(98), "half": right(50)})
+    assert [(item.first, item.second, item.only_first, item.only_second) for item in comparisons] == [
+        ("all", "nearly", 2, 0),
+        ("all", "half", 50, 0),
+        ("nearly", "half", 48, 0),
+    ]
+    assert comparisons[0].p_value == comparisons[0].adjusted == 0.5
+    assert tied_with("all", comparisons, confidence=0.95) == {"nearly"}
+    assert tied_with("half", comparisons, confidence=0.95) == set()
