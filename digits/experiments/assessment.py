@@ -35,13 +35,14 @@ __all__ = [
     "mark_assessed",
     "plots_folder",
     "read_metrics",
-    "read_right",
+    "read_predicted",
     "scores_folder",
 ]
 
 SCORES, PLOTS, ASSESSED = "scores", "plots", "assessed"
 PROBA, METRICS, REPORT = "test_proba.npy", "metrics.json", "classification_report.txt"
 CONFUSION_PLOT, MISCLASSIFIED_PLOT, CURVES_PLOT = "confusion_matrix.png", "misclassified.png", "learning_curves.png"
+RELIABILITY_PLOT = "reliability.png"
 
 
 class EvaluateParams(Section):
@@ -142,12 +143,11 @@ def read_metrics(evaluation: Path, family: str) -> Metrics:
     return Metrics.model_validate_json((scores_folder(evaluation, family) / METRICS).read_text(encoding="utf-8"))
 
 
-def read_right(evaluation: Path, family: str, *, split: Split) -> NDArray[np.bool_]:
-    """Return ``(n_test,)`` bool: whether a family that `assess` has scored got each test image right."""
-    labels = np.asarray(split.snapshot.labels())
+def read_predicted(evaluation: Path, family: str, *, split: Split) -> NDArray[np.uint8]:
+    """Return ``(n_test,)`` uint8: what a family that `assess` has scored took each test image for."""
     proba = np.load(scores_folder(evaluation, family) / PROBA, allow_pickle=False)
-    right: NDArray[np.bool_] = np.unique(labels)[proba.argmax(axis=1)] == labels[split.test()]
-    return right
+    predicted: NDArray[np.uint8] = np.unique(split.snapshot.labels())[proba.argmax(axis=1)]
+    return predicted
 
 
 def _key_file(evaluation: Path, family: str) -> Path:
@@ -176,6 +176,7 @@ def _draw(
     from digits.experiments.canvas import save_png
     from digits.experiments.galleries import misclassified
     from digits.experiments.plots import confusion_matrix, learning_curves
+    from digits.experiments.reliability import reliability
 
     title = {"dataset": candidate.dataset, "family": candidate.family}
     save_png(confusion_matrix(metrics, split="test", **title), folder / CONFUSION_PLOT)
@@ -190,6 +191,9 @@ def _draw(
         split="test",
     )
     save_png(gallery, folder / MISCLASSIFIED_PLOT)
+    confidence, right = proba.max(axis=1), np.asarray(metrics.classes)[proba.argmax(axis=1)] == labels
+    calibration = reliability(metrics, confidence=confidence, right=right, split="test", **title)
+    save_png(calibration, folder / RELIABILITY_PLOT)
     if candidate.history:
         curves = learning_curves(candidate.history, n_samples=len(split.folds()[0].train), **title)
         save_png(curves, folder / CURVES_PLOT)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
-from digits.experiments.assessment import PLOTS, forget_others, read_metrics, read_right
+from digits.experiments.assessment import PLOTS, forget_others, read_metrics, read_predicted
 from digits.experiments.candidate import Candidate
 from digits.experiments.comparison import Comparison, compare, tied_with
 from digits.experiments.metrics import Metrics
@@ -26,7 +27,7 @@ __all__ = ["Evaluation", "Row", "evaluate", "ranked", "read_evaluation"]
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
 _READ = ("leaderboard", "failed", "confidence", "split", "comparisons")
-LEADERBOARD_PLOT, SAMPLES_PLOT = "leaderboard.png", "samples.png"
+LEADERBOARD_PLOT, SAMPLES_PLOT, AGREEMENT_PLOT = "leaderboard.png", "samples.png", "agreement.png"
 
 
 @dataclass(frozen=True)
@@ -208,12 +209,15 @@ def evaluate(
         for candidate in candidates
     )
     best = rows[0]
-    comparisons = tuple(compare({row.family: read_right(path, row.family, split=split) for row in rows}))
+    labels = np.asarray(split.snapshot.labels())[split.test()]
+    predicted = {row.family: read_predicted(path, row.family, split=split) for row in rows}
+    comparisons = tuple(compare({family: labels == column for family, column in predicted.items()}))
     tied = {best.family, *tied_with(best.family, comparisons, confidence=best.test.confidence)}
     rows = tuple(replace(row, tied=row.family in tied) for row in rows)
     evaluation = Evaluation(path=path, rows=rows, failed=dict(failed or {}), comparisons=comparisons)
     forget_others(path, families={row.family for row in rows})
     _draw_overview(evaluation, split=split)
+    _draw_agreement(predicted, labels, evaluation=evaluation, dataset=split.snapshot.dataset)
     write_json(path / METRICS, _figures(evaluation))
     write_json(
         path / DESCRIPTION,
@@ -273,3 +277,13 @@ def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
         dataset=snapshot.dataset,
     )
     save_png(samples, evaluation.path / PLOTS / SAMPLES_PLOT)
+
+
+def _draw_agreement(
+    predicted: Mapping[str, NDArray[np.uint8]], labels: NDArray[np.uint8], *, evaluation: Evaluation, dataset: str
+) -> None:
+    from digits.experiments.agreement import agreement
+    from digits.experiments.canvas import save_png
+
+    if len(predicted) > 1:
+        save_png(agreement(predicted, labels, dataset=dataset), evaluation.path / PLOTS / AGREEMENT_PLOT)

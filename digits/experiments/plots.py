@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.errors import FitFailed
+from digits.experiments.agreement import agreement
 from digits.experiments.canvas import BLUE, FAINT, GRID, INK, MARGIN, ORANGE, blank, panel, percent, save_png
 from digits.experiments.galleries import misclassified, sample_grid
 from digits.experiments.metrics import Metrics
+from digits.experiments.reliability import reliability
 from digits.experiments.standings import Standing, leaderboard
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Standing",
+    "agreement",
     "confusion_matrix",
     "leaderboard",
     "learning_curves",
     "misclassified",
+    "reliability",
     "sample_grid",
     "save_png",
 ]

@@ -94,6 +94,8 @@ def gallery(scored: Scored, *, rows: NDArray[np.int64], limit: int = 40) -> Figu
 def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
     """Return how each plot is drawn."""
     metrics = score(scored.y_true, scored.y_proba, classes=range(10), confidence=0.95)
+    predicted = scored.y_proba.argmax(axis=1)
+    right = predicted == scored.y_true
     lines = [line("svm", correct=780, validation=0.99), line("sgd", correct=797, validation=1.0)]
     return {
         "confusion_matrix": lambda: plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test"),
@@ -103,10 +105,24 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
         "leaderboard": lambda: plots.leaderboard(
             lines, dataset="digits", n_validation=1000, n_test=797, confidence=0.95
         ),
+        "reliability": lambda: plots.reliability(
+            metrics, confidence=scored.y_proba.max(axis=1), right=right, dataset="digits", family="svm", split="test"
+        ),
+        "agreement": lambda: plots.agreement(
+            {"svm": predicted, "k_nearest_neighbors": scored.y_true}, scored.y_true, dataset="digits"
+        ),
     }
 
 
-PLOTS = ["confusion_matrix", "misclassified", "learning_curves", "sample_grid", "leaderboard"]
+PLOTS = [
+    "confusion_matrix",
+    "misclassified",
+    "learning_curves",
+    "sample_grid",
+    "leaderboard",
+    "reliability",
+    "agreement",
+]
 
 
 @pytest.mark.parametrize("name", PLOTS)
