@@ -100,7 +100,7 @@ def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
     """Return the leaderboard of an evaluation as `read_evaluation` gives it, best validation accuracy first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     interval = f"test ({evaluation['confidence']:.0%} interval)"
-    for heading in ("family", "validation", interval, "", "macro F1", "log loss", "fit", ""):
+    for heading in ("family", "validation", interval, "", "macro F1", "log loss", "per image", "fit", ""):
         table.add_column(heading, justify="left" if heading in {"family", ""} else "right", no_wrap=True)
     for number, row in enumerate(evaluation["leaderboard"]):
         table.add_row(
@@ -110,6 +110,7 @@ def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
             "tied" if row["tied"] and number else "",
             f"{row['macro_f1']:.4f}",
             f"{row['log_loss']:.4f}",
+            f"{1e6 * row['batch_seconds']:,.0f} µs",
             f"{row['fit_seconds']:.1f} s",
             "reused" if row["reused"] else "trained",
             style="bold green" if number == 0 else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +48,11 @@ def agreement(predicted: Mapping[str, NDArray[np.uint8]], labels: NDArray[np.uin
     shown = np.where(np.tri(len(names), dtype=bool), differ, np.nan)
     colours = LinearSegmentedColormap.from_list("different", ["#ffffff", "#fbd9c0", ORANGE])
     axes.imshow(np.where(np.eye(len(names), dtype=bool), 0, shown), cmap=colours, vmin=0, aspect="auto")
-    for row, column in zip(*np.tril_indices(len(names)), strict=True):
-        diagonal = row == column
-        style = {"color": BLUE, "fontweight": "bold"} if diagonal else {"color": INK}
-        axes.text(column, row, f"{100 * differ[row, column]:.1f}", ha="center", va="center", fontsize=8.5, **style)
+    for (row, column), share in np.ndenumerate(shown):
+        if column <= row:
+            colour, weight = (BLUE, "bold") if row == column else (INK, "normal")
+            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8.5}
+            axes.text(column, row, f"{100 * share:.1f}", color=colour, fontweight=weight, **style)
     axes.set_yticks(range(len(names)), names, fontsize=9.5)
     axes.set_xticks([])
     for place, name in enumerate(names):  # the end of a row is the top of a column

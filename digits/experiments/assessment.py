@@ -1,17 +1,18 @@
 """An assessment: one candidate scored once on the test rows, with its plots.
 
 It lies in the folder of an evaluation: predictions and metrics in ``scores/FAMILY``, plots in ``plots/FAMILY``, and in
-``assessed/FAMILY.txt`` what of. Does not know of other candidates, but of an ensemble's members; ``evaluation`` puts
-them in order.
+``assessed/FAMILY.json`` of what, and what belongs to this machine: the cost. Does not know of other candidates, but of
+an ensemble's members; ``evaluation`` puts them in order.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +22,22 @@ from threadpoolctl import threadpool_limits
 from digits.data.split import Split
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
+from digits.experiments.cost import Cost, measure
 from digits.experiments.metrics import Metrics, score
-from digits.files import replaced_file, replaced_folder, write_json
+from digits.files import replaced_folder, write_json
 from digits.models import artifact
 from digits.models.ensembles import Ensemble
 from digits.params import Section
 
 __all__ = [
+    "Assessment",
     "EvaluateParams",
     "assess",
     "forget_others",
     "is_assessed",
     "mark_assessed",
     "plots_folder",
+    "read_cost",
     "read_metrics",
     "read_predicted",
     "scores_folder",
@@ -57,6 +61,13 @@ class EvaluateParams(Section):
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
+class Assessment(NamedTuple):
+    """What an assessment gives: the figures, and what the model costs to use."""
+
+    metrics: Metrics
+    cost: Cost
+
+
 def assessment_key(candidate: Candidate, *, params: EvaluateParams) -> str:
     """Return the SHA-256 over what the assessment of a candidate depends on, the code included."""
     code = code_digests(reachable(__name__, below="digits.experiments"))
@@ -78,17 +89,17 @@ def is_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Pat
     """Return whether `evaluation` holds an assessment of this very candidate, with the files that are read again."""
     scores, plots = scores_folder(evaluation, candidate.family), plots_folder(evaluation, candidate.family)
     try:
-        key = _key_file(evaluation, candidate.family).read_text(encoding="utf-8")
-    except OSError:
+        key = json.loads(_mark(evaluation, candidate.family).read_text(encoding="utf-8"))["key"]
+    except (OSError, ValueError, KeyError, TypeError):
         return False
     whole = (scores / METRICS).is_file() and (scores / PROBA).is_file() and plots.is_dir()
     return whole and key == assessment_key(candidate, params=params)
 
 
-def mark_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> None:
+def mark_assessed(candidate: Candidate, *, cost: Cost, params: EvaluateParams, evaluation: Path) -> None:
     """Say in `evaluation` that the assessment is whole, and logged where it is to be seen."""
-    with replaced_file(_key_file(evaluation, candidate.family)) as work:
-        work.write_text(assessment_key(candidate, params=params), encoding="utf-8")
+    content = {"key": assessment_key(candidate, params=params), "cost": cost.as_dict()}
+    write_json(_mark(evaluation, candidate.family), content)
 
 
 def forget_others(evaluation: Path, *, families: Collection[str]) -> None:
@@ -99,8 +110,8 @@ def forget_others(evaluation: Path, *, families: Collection[str]) -> None:
                 shutil.rmtree(path)
 
 
-def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evaluation: Path) -> Metrics:
-    """Score one candidate on the test rows and draw its plots.
+def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evaluation: Path) -> Assessment:
+    """Score one candidate on the test rows, draw its plots, and measure what it costs to use.
 
     Parameters
     ----------
@@ -128,6 +139,7 @@ def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evalua
             proba = estimator.combine(np.stack([np.load(folder / PROBA, allow_pickle=False) for folder in members]))
         else:
             proba = _aligned(estimator.predict_proba(images), estimator.classes_, classes=np.unique(labels))
+        cost = measure(estimator, images, model=candidate.model)
     metrics = score(labels[rows], proba, classes=np.unique(labels).tolist(), confidence=params.confidence)
     with replaced_folder(scores_folder(evaluation, candidate.family)) as work:
         np.save(work / PROBA, proba, allow_pickle=False)
@@ -135,7 +147,12 @@ def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evalua
         (work / REPORT).write_text(metrics.report, encoding="utf-8")
     with replaced_folder(plots_folder(evaluation, candidate.family)) as work:
         _draw(candidate, metrics=metrics, images=images, labels=labels[rows], proba=proba, split=split, folder=work)
-    return metrics
+    return Assessment(metrics, cost)
+
+
+def read_cost(evaluation: Path, family: str) -> Cost:
+    """Read what a family that was marked as assessed costs to use."""
+    return Cost(**json.loads(_mark(evaluation, family).read_text(encoding="utf-8"))["cost"])
 
 
 def read_metrics(evaluation: Path, family: str) -> Metrics:
@@ -150,8 +167,8 @@ def read_predicted(evaluation: Path, family: str, *, split: Split) -> NDArray[np
     return predicted
 
 
-def _key_file(evaluation: Path, family: str) -> Path:
-    return evaluation / ASSESSED / f"{family}.txt"
+def _mark(evaluation: Path, family: str) -> Path:
+    return evaluation / ASSESSED / f"{family}.json"
 
 
 def _aligned(proba: NDArray[np.float64], columns: NDArray[Any], *, classes: NDArray[np.uint8]) -> NDArray[np.float64]:

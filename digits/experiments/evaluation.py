@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
-from digits.experiments.assessment import PLOTS, forget_others, read_metrics, read_predicted
+from digits.experiments.assessment import PLOTS, forget_others, read_cost, read_metrics, read_predicted
 from digits.experiments.candidate import Candidate
 from digits.experiments.comparison import Comparison, compare, tied_with
+from digits.experiments.cost import Cost
 from digits.experiments.metrics import Metrics
 from digits.files import write_json
 
@@ -28,6 +29,7 @@ DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
 _READ = ("leaderboard", "failed", "confidence", "split", "comparisons")
 LEADERBOARD_PLOT, SAMPLES_PLOT, AGREEMENT_PLOT = "leaderboard.png", "samples.png", "agreement.png"
+PARETO_PLOT = "pareto.png"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Row:
         The candidate.
     test
         What it scored on the test rows.
+    cost
+        What it costs to use.
     reused
         Whether it was remembered instead of fitted in the run that made this evaluation.
     tied
@@ -48,6 +52,7 @@ class Row:
 
     candidate: Candidate
     test: Metrics
+    cost: Cost
     reused: bool
     tied: bool = False
 
@@ -77,7 +82,7 @@ class Row:
         return self.test.accuracy_interval[1]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the row as plain values: shares in ``[0, 1]``, log loss in nats, time in seconds."""
+        """Return the row as plain values: shares in ``[0, 1]``, log loss in nats, times in seconds, sizes in bytes."""
         return {
             "family": self.family,
             "validation_accuracy": self.validation_accuracy,
@@ -87,6 +92,7 @@ class Row:
             "macro_f1": self.test.macro.f1,
             "log_loss": self.test.log_loss,
             "fit_seconds": self.candidate.fit_seconds,
+            **self.cost.as_dict(),
             "tied": self.tied,
             "run_id": self.candidate.run_id,
             "reused": self.reused,
@@ -135,6 +141,7 @@ class Evaluation:
                 Row(
                     candidate=Candidate.load(candidate(row["family"])),
                     test=read_metrics(path, row["family"]),
+                    cost=read_cost(path, row["family"]),
                     reused=row["reused"],
                     tied=row["tied"],
                 )
@@ -205,7 +212,12 @@ def evaluate(
         raise FitFailed(f"no family gave a candidate ({reasons})")
     kept = set(reused)
     rows = ranked(
-        Row(candidate=candidate, test=read_metrics(path, candidate.family), reused=candidate.family in kept)
+        Row(
+            candidate=candidate,
+            test=read_metrics(path, candidate.family),
+            cost=read_cost(path, candidate.family),
+            reused=candidate.family in kept,
+        )
         for candidate in candidates
     )
     best = rows[0]
@@ -258,6 +270,7 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
 def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
     from digits.experiments.canvas import save_png
     from digits.experiments.galleries import sample_grid
+    from digits.experiments.pareto import pareto
     from digits.experiments.standings import leaderboard
 
     snapshot, best = split.snapshot, evaluation.best
@@ -269,6 +282,9 @@ def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
         confidence=best.test.confidence,
     )
     save_png(board, evaluation.path / PLOTS / LEADERBOARD_PLOT)
+    # Times are never the same twice: not among what DVC keeps.
+    prices = pareto(evaluation.rows, dataset=snapshot.dataset, n_test=best.test.n_samples)
+    save_png(prices, evaluation.path / PARETO_PLOT)
     rows = split.development()
     samples = sample_grid(
         snapshot.images()[rows],

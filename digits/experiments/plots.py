@@ -17,6 +17,7 @@ from digits.experiments.agreement import agreement
 from digits.experiments.canvas import BLUE, FAINT, GRID, INK, MARGIN, ORANGE, blank, panel, percent, save_png
 from digits.experiments.galleries import misclassified, sample_grid
 from digits.experiments.metrics import Metrics
+from digits.experiments.pareto import Priced, pareto
 from digits.experiments.reliability import reliability
 from digits.experiments.standings import Standing, leaderboard
 
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "Priced",
     "Standing",
     "agreement",
     "confusion_matrix",
     "leaderboard",
     "learning_curves",
     "misclassified",
+    "pareto",
     "reliability",
     "sample_grid",
     "save_png",

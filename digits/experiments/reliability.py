@@ -48,11 +48,12 @@ def reliability(
 
     counts, confident, accurate = calibration_bins(confidence, right, adaptive=False)
     side, below, left = 4.2, 0.9, 0.85
+    error = percent(metrics.calibration_error)
     figure = blank(
         width=left + side + 0.5,
         height=side + below + 1.15,
         title=f"Calibration of {family} on {dataset}",
-        subtitle=f"{metrics.n_samples:,} {split} images; expected calibration error {percent(metrics.calibration_error)}",
+        subtitle=f"{metrics.n_samples:,} {split} images; expected calibration error {error}",
     )
     axes = panel(figure, left=left, bottom=below + 0.95, width=side, height=side)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))

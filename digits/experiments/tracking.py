@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import Candidate
 from digits.experiments.connection import answering, connect, first_line, holds_nothing
+from digits.experiments.cost import Cost
 from digits.experiments.metrics import Metrics
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
@@ -177,12 +178,14 @@ class Tracking:
             self.client.set_terminated(run_id, "KILLED")
         return died
 
-    def log_evaluation(self, run_id: str, *, metrics: Metrics, folders: Iterable[Path]) -> None:
-        """Log a candidate's test metrics and the folders of its scores and plots onto its run."""
+    def log_evaluation(self, run_id: str, *, metrics: Metrics, cost: Cost, folders: Iterable[Path]) -> None:
+        """Log a candidate's test metrics, its cost, and the folders of its scores and plots onto its run."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._log_metrics(run_id, [Metric(f"test_{name}", value, now, 0) for name, value in metrics.flat().items()])
+        figures = {f"test_{name}": value for name, value in metrics.flat().items()}
+        figures |= {f"cost_{name}": value for name, value in cost.as_dict().items()}
+        self._log_metrics(run_id, [Metric(name, value, now, 0) for name, value in figures.items()])
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
 

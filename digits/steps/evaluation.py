@@ -67,11 +67,11 @@ def evaluate(
                 return
             if lost := [name for name in candidate.fingerprint.members if name in reasons]:
                 raise FitFailed(f"its member {', '.join(lost)} could not be scored")
-            metrics = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
+            metrics, cost = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
             if candidate.run_id:
                 made = [part(folder, candidate.family) for part in (scores_folder, plots_folder)]
-                memory.log_evaluation(candidate.run_id, metrics=metrics, folders=made)
-            mark_assessed(candidate, params=params, evaluation=folder)
+                memory.log_evaluation(candidate.run_id, metrics=metrics, cost=cost, folders=made)
+            mark_assessed(candidate, cost=cost, params=params, evaluation=folder)
 
         # Ensembles combine what their members predict, so the members come first.
         for wave in (False, True):

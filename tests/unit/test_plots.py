@@ -18,6 +18,7 @@ from PIL import Image
 
 from digits.errors import FitFailed, MissingError
 from digits.experiments import plots
+from digits.experiments.cost import Cost
 from digits.experiments.metrics import score
 from digits.experiments.statistics import wilson_interval
 
@@ -43,6 +44,15 @@ class Line:
     test_accuracy_low: float
     test_accuracy_high: float
     tied: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family with what it costs."""
+
+    family: str
+    test_accuracy: float
+    cost: Cost
 
 
 def line(family: str, *, correct: int, validation: float) -> Line:
@@ -108,6 +118,11 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
         "reliability": lambda: plots.reliability(
             metrics, confidence=scored.y_proba.max(axis=1), right=right, dataset="digits", family="svm", split="test"
         ),
+        "pareto": lambda: plots.pareto(
+            [Family("svm", 0.98, Cost(0.01, 0.002, 1000)), Family("sgd", 1.0, Cost(0.001, 0.00001, 10))],
+            dataset="digits",
+            n_test=200,
+        ),
         "agreement": lambda: plots.agreement(
             {"svm": predicted, "k_nearest_neighbors": scored.y_true}, scored.y_true, dataset="digits"
         ),
@@ -122,6 +137,7 @@ PLOTS = [
     "leaderboard",
     "reliability",
     "agreement",
+    "pareto",
 ]
 
 

@@ -1,0 +1,112 @@
+"""The picture of what accuracy costs: every family's test accuracy against its time per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from digits.experiments.canvas import BLUE, FAINT, GRID, INK, ORANGE, blank, panel, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from digits.experiments.cost import Cost
+
+__all__ = ["Priced", "pareto"]
+
+MICROSECONDS = 1e6
+
+
+class Priced(Protocol):
+    """What `pareto` reads of a family."""
+
+    @property
+    def family(self) -> str:
+        """Name of the family."""
+
+    @property
+    def test_accuracy(self) -> float:
+        """Accuracy on the test images, in ``[0, 1]``."""
+
+    @property
+    def cost(self) -> Cost:
+        """What it costs to use."""
+
+
+def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
+    """Draw accuracy against time per image, with the line of those that no other family beats in both.
+
+    The accuracy's axis is logarithmic in the error rate, as that of the leaderboard.
+
+    Parameters
+    ----------
+    families
+        One or more.
+    dataset
+        What the heading says.
+    n_test
+        Number of test images. An error rate below half an image is drawn as half an image.
+    """
+    from matplotlib.ticker import FuncFormatter
+
+    width, height, left = 6.6, 4.4, 0.95
+    figure = blank(
+        width=left + width + 2.2,
+        height=height + 0.95,
+        title=f"What accuracy costs on {dataset}",
+        subtitle=f"{n_test:,} test images; time per image of a batch on one core of this machine",
+    )
+    axes = panel(figure, left=left, bottom=0.7, width=width, height=height)
+    times = np.array([item.cost.batch_seconds * MICROSECONDS for item in families])
+    errors = np.array([max(1 - item.test_accuracy, 0.5 / n_test) for item in families])
+    best = [
+        number
+        for number in range(len(families))
+        if not any((times <= times[number]) & (errors <= errors[number]) & (np.arange(len(families)) != number))
+    ]
+    best.sort(key=lambda number: times[number])
+    axes.plot(times[best], errors[best], color=ORANGE, linewidth=1.2, drawstyle="steps-post", zorder=2)
+    axes.plot(times, errors, "o", color=BLUE, markersize=6, zorder=3)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.invert_yaxis()
+    _name(axes, families, places=list(zip(times, errors, strict=True)), bold=best)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g} µs"))
+    axes.tick_params(axis="y", which="minor", length=0, labelsize=8, labelcolor=FAINT)
+    axes.tick_params(axis="x", which="minor", length=0)
+    axes.grid(visible=True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("time per image", fontsize=9, color=FAINT)
+    axes.set_ylabel("accuracy", fontsize=9, color=FAINT)
+    return figure
+
+
+def _name(
+    axes: Axes, families: Sequence[Priced], *, places: Sequence[tuple[float, float]], bold: Sequence[int]
+) -> None:
+    """Write the names beside the axes, most accurate first, each with a line to its dot: dots may lie on each other."""
+    order = sorted(range(len(families)), key=lambda number: places[number][::-1])
+    for height, number in zip(np.linspace(0.98, 0.02, len(order)), order, strict=True):
+        axes.annotate(
+            families[number].family,
+            places[number],
+            xytext=(1.06, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=9,
+            color=INK,
+            fontweight="bold" if number in bold else "normal",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": FAINT,
+                "linewidth": 0.4,
+                "shrinkA": 2,
+                "shrinkB": 4,
+                "relpos": (0, 0.5),
+            },
+        )
