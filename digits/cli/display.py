@@ -125,6 +125,10 @@ def print_leaderboard(evaluation: Mapping[str, Any]) -> None:
     best, *others = evaluation["leaderboard"]
     if any(row["tied"] for row in others):
         console.print(Text(f"tied: the test images do not tell it from {best['family']}", "dim"))
+    if evaluation["label_errors"]:
+        mistakes, known = best["mistakes"], best["mistakes_on_label_errors"]
+        wrong = f"{evaluation['label_errors']} test labels are known to be wrong"
+        console.print(Text(f"{wrong}: of the {mistakes} mistakes of {best['family']}, {known} are on them", "dim"))
     for family, reason in evaluation["failed"].items():
         console.print(Text(f"{family}: {reason}", "red"))
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
@@ -56,9 +56,13 @@ class EvaluateParams(Section):
     ----------
     confidence
         Nominal coverage of the intervals.
+    label_errors
+        Rows of the snapshot whose labels are known to be wrong. They count as they are labelled; how many of the
+        mistakes are on them is told beside the score.
     """
 
     confidence: float = Field(default=0.95, gt=0, lt=1)
+    label_errors: tuple[NonNegativeInt, ...] = ()
 
 
 class Assessment(NamedTuple):

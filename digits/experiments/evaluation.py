@@ -27,7 +27,7 @@ __all__ = ["Evaluation", "Row", "evaluate", "ranked", "read_evaluation"]
 
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
-_READ = ("leaderboard", "failed", "confidence", "split", "comparisons")
+_READ = ("leaderboard", "failed", "confidence", "split", "comparisons", "label_errors")
 LEADERBOARD_PLOT, SAMPLES_PLOT, AGREEMENT_PLOT = "leaderboard.png", "samples.png", "agreement.png"
 PARETO_PLOT = "pareto.png"
 
@@ -48,6 +48,8 @@ class Row:
         Whether it was remembered instead of fitted in the run that made this evaluation.
     tied
         Whether the test rows cannot tell it from the best; the best itself is.
+    on_label_errors
+        Number of its mistakes that are on test rows whose labels are known to be wrong.
     """
 
     candidate: Candidate
@@ -55,6 +57,7 @@ class Row:
     cost: Cost
     reused: bool
     tied: bool = False
+    on_label_errors: int = 0
 
     @property
     def family(self) -> str:
@@ -94,6 +97,8 @@ class Row:
             "fit_seconds": self.candidate.fit_seconds,
             **self.cost.as_dict(),
             "tied": self.tied,
+            "mistakes": self.test.n_samples - self.test.n_correct,
+            "mistakes_on_label_errors": self.on_label_errors,
             "run_id": self.candidate.run_id,
             "reused": self.reused,
         }
@@ -144,6 +149,7 @@ class Evaluation:
                     cost=read_cost(path, row["family"]),
                     reused=row["reused"],
                     tied=row["tied"],
+                    on_label_errors=row["mistakes_on_label_errors"],
                 )
                 for row in content["leaderboard"]
             )
@@ -186,6 +192,7 @@ def evaluate(
     path: Path,
     reused: Iterable[str] = (),
     failed: Mapping[str, str] | None = None,
+    label_errors: Sequence[int] = (),
 ) -> Evaluation:
     """Put assessed candidates in order and write the evaluation into `path`.
 
@@ -201,6 +208,8 @@ def evaluate(
         Families whose candidates were remembered, not fitted.
     failed
         Family → why it has no candidate.
+    label_errors
+        Rows of the snapshot whose labels are known to be wrong.
 
     Raises
     ------
@@ -225,7 +234,15 @@ def evaluate(
     predicted = {row.family: read_predicted(path, row.family, split=split) for row in rows}
     comparisons = tuple(compare({family: labels == column for family, column in predicted.items()}))
     tied = {best.family, *tied_with(best.family, comparisons, confidence=best.test.confidence)}
-    rows = tuple(replace(row, tied=row.family in tied) for row in rows)
+    wrong_labels = np.isin(split.test(), label_errors)
+    rows = tuple(
+        replace(
+            row,
+            tied=row.family in tied,
+            on_label_errors=int(np.sum(wrong_labels & (predicted[row.family] != labels))),
+        )
+        for row in rows
+    )
     evaluation = Evaluation(path=path, rows=rows, failed=dict(failed or {}), comparisons=comparisons)
     forget_others(path, families={row.family for row in rows})
     _draw_overview(evaluation, split=split)
@@ -240,6 +257,7 @@ def evaluate(
             "leaderboard": [row.as_dict() for row in evaluation.rows],
             "fingerprints": {row.family: row.candidate.fingerprint.digest for row in evaluation.rows},
             "failed": evaluation.failed,
+            "label_errors": int(wrong_labels.sum()),
             "comparisons": [item.as_dict() for item in comparisons],
         },
     )

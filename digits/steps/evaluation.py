@@ -84,6 +84,7 @@ def evaluate(
             path=folder,
             reused=[item.candidate.family for item in scored if item.reused],
             failed=reasons,
+            label_errors=params.label_errors,
         )
         if parent:
             _sum_up(evaluation, memory=memory, run_id=parent)

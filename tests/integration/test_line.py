@@ -158,6 +158,27 @@ def test_pictures_are_read(ran: Any, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_known_label_errors_are_told_beside_the_score(kept: Any) -> None:
+    """They count as they are labelled; how many of the mistakes are on them is told. What is tied is marked."""
+    before = json.loads(kept.first.stdout)
+    best = before[0]["family"]
+    labels = np.load(kept.root / "data/snapshots/digits/labels.npy")
+    proba = np.load(kept.root / "data/evaluations/digits/scores" / best / "test_proba.npy")
+    wrong = 1000 + np.flatnonzero(proba.argmax(axis=1) != labels[1000:])
+    assert before[0]["mistakes"] == len(wrong)
+    assert [row["tied"] for row in before][0] is True
+    assert before[-1]["tied"] is False  # the small tree
+    known = [*wrong[1:].tolist(), 999, 1000 if 1000 not in wrong else 1001]  # the first of these is no test row
+    kept.params(evaluate={"label_errors": known})
+    done = kept.digits("evaluate", "digits")
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    told = f"{len(known) - 1} test labels are known to be wrong: of the {len(wrong)} mistakes of {best}, {len(wrong) - 1}"
+    assert told in last
+    after = json.loads(kept.digits("leaderboard", "digits", "--json").stdout)
+    assert [row["test_accuracy"] for row in after] == [row["test_accuracy"] for row in before]
+
+
 def test_a_second_run_reuses_everything(ran: Any) -> None:
     """Nothing changed: every family is reused with the same figures, and no new version is registered.
 
