@@ -192,6 +192,7 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
             "HOME": str(home),
             "PREFECT_API_URL": prefect_url,
             "PREFECT_HOME": str(home / ".prefect"),
+            "DIGITS_WORKERS": "1",  # to start another one costs more than it wins where fits take no time
         }
         checkout = Checkout(root=folder, environment=environment)
         # A gate that these few families clear: what is tested is the line, not how good they are.
