@@ -173,7 +173,9 @@ def test_known_label_errors_are_told_beside_the_score(kept: Any) -> None:
     done = kept.digits("evaluate", "digits")
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
-    told = f"{len(known) - 1} test labels are known to be wrong: of the {len(wrong)} mistakes of {best}, {len(wrong) - 1}"
+    told = (
+        f"{len(known) - 1} test labels are known to be wrong: of the {len(wrong)} mistakes of {best}, {len(wrong) - 1}"
+    )
     assert told in last
     after = json.loads(kept.digits("leaderboard", "digits", "--json").stdout)
     assert [row["test_accuracy"] for row in after] == [row["test_accuracy"] for row in before]

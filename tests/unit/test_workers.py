@@ -34,6 +34,12 @@ def _sleep(*, seconds: float) -> None:
     time.sleep(seconds)
 
 
+def _work_for_ever(*, sign: str) -> None:
+    Path(sign).touch()
+    while True:
+        time.sleep(0.1)
+
+
 def _environment(*, name: str) -> str | None:
     return os.environ.get(name)
 
@@ -111,16 +117,18 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
         "import worker_functions as f\n"
         "from digits.experiments.workers import WorkerPool\n"
         "if __name__ == '__main__':\n"
-        "    with WorkerPool(1, timeout_s=600) as pool: pool.run(f._sleep, seconds=600)\n"
+        "    with WorkerPool(1, timeout_s=600) as pool: pool.run(f._work_for_ever, sign='begun')\n"
     )
     (tmp_path / "main.py").write_text(code, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    process = subprocess.Popen([sys.executable, tmp_path / "main.py"], env=environment)
+    process = subprocess.Popen([sys.executable, "main.py"], cwd=tmp_path, env=environment)
     try:
         deadline = time.monotonic() + 60
-        while not (workers := _workers_of(process.pid)) or workers[0].cpu_times().user < 0.3:
+        while not (tmp_path / "begun").exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        workers = _workers_of(process.pid)
+        assert workers
     finally:
         process.kill()
         process.wait()
