@@ -81,7 +81,7 @@ def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Worker
                 memory=memory,
                 workers=workers,
                 parent=parent,
-                wait_for=done,
+                wait_for=tuple(done),  # those of the waves before
                 return_state=False,
             )
             for family in wave

@@ -39,7 +39,7 @@ def agreement(predicted: Mapping[str, NDArray[np.uint8]], labels: NDArray[np.uin
     np.fill_diagonal(differ, (columns != labels).mean(axis=1))
     side = CELL * len(names)
     figure = blank(
-        width=side + 3.3,
+        width=max(side + 3.3, 5.2),
         height=side + 0.2,
         title=f"How often families differ on {dataset}",
         subtitle=f"in % of {len(labels):,} test images; on the diagonal: how often each is wrong",

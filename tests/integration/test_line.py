@@ -34,6 +34,12 @@ COLUMNS = [
     "macro_f1",
     "log_loss",
     "fit_seconds",
+    "single_seconds",
+    "batch_seconds",
+    "model_bytes",
+    "tied",
+    "mistakes",
+    "mistakes_on_label_errors",
     "run_id",
     "reused",
 ]
@@ -76,12 +82,14 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
     for family, run in children.items():
         assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
-        assert {"validation_accuracy", "test_accuracy", "test_macro_f1", "fit_seconds"} <= set(run.data.metrics)
+        assert {"validation_accuracy", "test_brier_score", "test_macro_f1", "fit_seconds", "cost_model_bytes"} <= set(
+            run.data.metrics
+        )
         assert "seed" in run.data.params
         assert len(run.data.tags["fingerprint"]) == 64
         assert run.inputs.dataset_inputs[0].dataset.name == "digits"
         plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
-        assert {"plots/confusion_matrix.png", "plots/misclassified.png"} <= plots, family
+        assert {"plots/confusion_matrix.png", "plots/misclassified.png", "plots/reliability.png"} <= plots, family
         assert "candidate/candidate.json" in {item.path for item in client.list_artifacts(run.info.run_id, "candidate")}
     assert {"leaderboard.png", "samples.png", "evaluation.json"} <= {
         item.path for item in client.list_artifacts(parents[0].info.run_id)
@@ -166,7 +174,7 @@ def test_known_label_errors_are_told_beside_the_score(kept: Any) -> None:
     proba = np.load(kept.root / "data/evaluations/digits/scores" / best / "test_proba.npy")
     wrong = 1000 + np.flatnonzero(proba.argmax(axis=1) != labels[1000:])
     assert before[0]["mistakes"] == len(wrong)
-    assert [row["tied"] for row in before][0] is True
+    assert before[0]["tied"] is True
     assert before[-1]["tied"] is False  # the small tree
     known = [*wrong[1:].tolist(), 999, 1000 if 1000 not in wrong else 1001]  # the first of these is no test row
     kept.params(evaluate={"label_errors": known})
