@@ -208,11 +208,12 @@ def _start_worker() -> None:
     prepare_environment(ONE_THREAD)
     gc.set_threshold(GARBAGE_THRESHOLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """End this process when its parent has: nobody waits for what it computes, and another run may compute the same."""
-    while os.getppid() == parent:
+    parent = multiprocessing.parent_process()  # unlike os.getppid(), right even if it ended while this one started
+    while parent is not None and os.getppid() == parent.pid:
         time.sleep(1)
     os._exit(1)

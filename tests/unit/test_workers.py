@@ -34,10 +34,9 @@ def _sleep(*, seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _work_for_ever(*, sign: str) -> None:
-    Path(sign).touch()
-    while True:
-        time.sleep(0.1)
+def _begin_and_sleep(*, path: str, seconds: float) -> None:
+    Path(path).touch()
+    time.sleep(seconds)
 
 
 def _environment(*, name: str) -> str | None:
@@ -110,27 +109,41 @@ def test_a_stopped_pool_gives_up_what_runs_and_what_comes(tmp_path: Path, monkey
         assert _workers() == []
 
 
-def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
-    """When it is killed, a worker in the middle of a call does not go on."""
+@pytest.mark.parametrize("when", ["while it starts", "in the middle of a call"])
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path, when: str) -> None:
+    """When that is killed, a worker does not go on, whatever it is doing."""
     (tmp_path / "worker_functions.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    begun = tmp_path / "begun"
     code = (
-        "import worker_functions as f\n"
+        "import time\n"
+        "import worker_functions as functions\n"
         "from digits.experiments.workers import WorkerPool\n"
         "if __name__ == '__main__':\n"
-        "    with WorkerPool(1, timeout_s=600) as pool: pool.run(f._work_for_ever, sign='begun')\n"
+        "    with WorkerPool(2, timeout_s=600) as pool:\n"
+        f"        pool.run(functions._begin_and_sleep, path={str(begun)!r}, seconds=600)\n"
+        "else:\n"
+        "    time.sleep(1)  # what a worker imports first; the second one still has the pipes when the first is ready\n"
+        "    try:\n"
+        f"        open({str(tmp_path / 'first')!r}, 'x').close()\n"
+        "    except FileExistsError:\n"
+        "        time.sleep(3)\n"
     )
     (tmp_path / "main.py").write_text(code, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    process = subprocess.Popen([sys.executable, "main.py"], cwd=tmp_path, env=environment)
+    process = subprocess.Popen([sys.executable, tmp_path / "main.py"], env=environment)
+    workers: list[psutil.Process] = []
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "begun").exists():
+        while len(workers) < 2 or (when != "while it starts" and not begun.exists()):
+            workers = _workers_of(process.pid)
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        workers = _workers_of(process.pid)
-        assert workers
+        time.sleep(0.5)
+        assert begun.exists() == (when != "while it starts")
     finally:
         process.kill()
         process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=10)
+        _, alive = psutil.wait_procs(workers, timeout=10)
+        for worker in alive:
+            worker.kill()
     assert alive == []
