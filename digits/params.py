@@ -6,7 +6,7 @@ together from ``params.yaml``. There is no environment override: DVC and MLflow 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -22,14 +22,26 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _truth_is_no_number(cls, content: Any) -> Any:
-        """Spell true and false where no field wants them: Python takes them for 1 and 0."""
+        """Spell true and false where a field wants numbers: Python takes them for 1 and 0."""
         if not isinstance(content, dict):
             return content
-        wanted = {key: field for name, field in cls.model_fields.items() for key in (name, field.alias)}
-        spelt = {True: "true", False: "false"}
-        return {
-            key: spelt[value]
-            if isinstance(value, bool) and key in wanted and "bool" not in str(wanted[key].annotation)
-            else value
-            for key, value in content.items()
+        numbers = {
+            key
+            for name, field in cls.model_fields.items()
+            for key in (name, field.alias)
+            if (kinds := _plain_types(field.annotation)) & {int, float} and bool not in kinds
         }
+        return {key: _spelt(value) if key in numbers else value for key, value in content.items()}
+
+
+def _plain_types(annotation: Any) -> set[Any]:
+    """Return the types that an annotation is made of, at any depth."""
+    inner = get_args(annotation)
+    return set().union(*map(_plain_types, inner)) if inner else {annotation}
+
+
+def _spelt(value: Any) -> Any:
+    """Return `value` with true and false as text, also within lists."""
+    if isinstance(value, list):
+        return [_spelt(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else value
