@@ -155,7 +155,8 @@ def _end_stale(state: Path) -> None:
     except FileNotFoundError:
         return
     if process is not None:
-        with suppress(psutil.NoSuchProcess):
+        # Nobody may be there to ask after the dead one, which then stays in the table of processes.
+        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             process.kill()
             process.wait(STOP_SECONDS)
 
