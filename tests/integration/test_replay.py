@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
+import mlflow  # noqa: TID253 - these tests need it
 import pytest
+
+from digits.errors import MissingError
+from digits.experiments.recall import fetch
+from digits.project import Project
+from digits.settings import Settings
+from digits.steps.memory import tracking
 
 
 def _run_id(ran: Any, family: str) -> str:
     rows = json.loads(ran.first.stdout)
     return next(str(row["run_id"]) for row in rows if row["family"] == family)
+
+
+def _client(ran: Any) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{ran.root / 'mlflow/mlflow.db'}")
 
 
 def _files(ran: Any) -> set[tuple[str, int]]:
@@ -46,6 +59,32 @@ def test_changed_code_stands_in_the_way(ran: Any) -> None:
         assert "decision_tree on digits: nothing was fitted" in done.stdout
     finally:
         module.write_text(before, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("dirty", "words"),
+    [("false", "`git checkout 1a2b3c` has it"), ("true", "1a2b3c with changes on top that were not committed")],
+)
+def test_where_git_has_the_recorded_code(kept: Any, dirty: str, words: str) -> None:
+    """The commit is named where it has the recorded code; where it has not, that is said."""
+    run_id = _run_id(kept, "decision_tree")
+    for tag, value in (("git.sha", "1a2b3c"), ("git.dirty", dirty)):
+        _client(kept).set_tag(run_id, tag, value)
+    with (kept.root / "digits/models/features.py").open("a", encoding="utf-8") as module:
+        module.write("\nCHANGED = True\n")
+    done = kept.digits("replay", run_id, "--json")
+    assert done.returncode == 1, done.stderr
+    assert words in done.stdout
+    assert ("git checkout" in done.stdout) == (dirty == "false")
+
+
+def test_a_lost_candidate_is_named(kept: Any, tmp_path: Path) -> None:
+    """A fit whose artifacts are gone has lost its candidate, also where the folder for it is there already."""
+    run_id = _run_id(kept, "decision_tree")
+    shutil.rmtree(next((kept.root / "mlflow/artifacts").rglob(f"{run_id}/artifacts/candidate")))
+    memory = tracking(Project(root=kept.root), "digits", settings=Settings.load(kept.root))
+    with pytest.raises(MissingError, match=f"run {run_id} has lost its candidate"):
+        fetch(memory, run_id, path=tmp_path)
 
 
 def test_what_is_no_fit_is_one_line(ran: Any) -> None:
