@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from digits.errors import FitFailed
 from digits.settings import GARBAGE_THRESHOLD, ONE_THREAD, prepare_environment
@@ -28,6 +28,9 @@ from digits.settings import GARBAGE_THRESHOLD, ONE_THREAD, prepare_environment
 __all__ = ["InProcess", "WorkerDied", "WorkerPool", "Workers", "worker_pool"]
 
 log = logging.getLogger(__name__)
+
+#: A worker that is killed while it takes a call from the pipe holds up the others, and the pool, for so many seconds.
+CONSTS.channel_lock_timeout = 10
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,16 @@ def _figures(leaderboard: str) -> list[tuple[str, float, float, float]]:
     return [(row["family"], *(row[key] for key in keys)) for row in json.loads(leaderboard)]
 
 
+@contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave no process behind, whatever becomes of the block."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _half_written(checkout: Any) -> list[Path]:
     """Return the folders of candidates that are there without being whole."""
     halves = []
@@ -115,7 +125,8 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
         workers = _workers(psutil.Process(process.pid)) if process.poll() is None else []
         if number % 3 == 2 and workers:
             moments.choice(workers).kill()
-            assert process.wait(120) == 0
+            with _ended(process):
+                assert process.wait(120) == 0
         else:
             process.kill()
             process.wait()

@@ -14,7 +14,7 @@ FAMILIES = {
     "cnn": {"epochs": 1},
     "voting": {"members": ["svm", "cnn"]},
 }
-TIMES = {"fit_seconds", "run_id", "reused"}
+TIMES = {"fit_seconds", "single_seconds", "batch_seconds", "run_id", "reused"}
 
 
 def test_parallel_and_one_by_one_give_identical_metrics(make_checkout: Any) -> None:
