@@ -11,14 +11,19 @@ import mlflow  # noqa: TID253 - the tests here count its runs
 import pytest
 from mlflow.entities import ViewType  # noqa: TID253 - and those marked as deleted
 
+from digits.project import Project
+from digits.settings import Settings
+from digits.steps.candidates import fit
+from digits.steps.garbage import find_garbage
+from digits.steps.memory import known_fits, tracking
 
-def _gc(checkout: Any, *arguments: str) -> list[tuple[str, str]]:
+
+def _gc(checkout: Any, *, newest: int = 10, remove: bool = False) -> list[tuple[str, str]]:
     """Return kind and name of what is found."""
-    done = checkout.digits("gc", "digits", *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    content = json.loads(done.stdout)
-    assert content["removed"] is ("--no-dry-run" in arguments)
-    return [(item["kind"], item["name"]) for item in content["garbage"]]
+    project = Project(root=checkout.root)
+    memory = known_fits(project, "digits", settings=Settings.load(checkout.root))
+    found = find_garbage(project, "digits", memory=memory, newest=newest, remove=remove)
+    return [(item.kind, item.name) for item in found]
 
 
 def _client(checkout: Any) -> mlflow.MlflowClient:
@@ -40,17 +45,18 @@ def forgotten(kept: Any) -> str:
     """Return the run of a fit whose params have changed since, and that no pipeline run saw."""
     before = (kept.root / "params.yaml").read_text(encoding="utf-8")
     kept.families({"decision_tree": {"components": 20}})
-    done = kept.digits("fit", "digits", "decision_tree", "--json")
-    assert done.returncode == 0, done.stderr
+    project = Project(root=kept.root)
+    memory = tracking(project, "digits", settings=Settings.load(kept.root))
+    candidate = fit(project, "digits", "decision_tree", memory=memory).candidate
     (kept.root / "params.yaml").write_text(before, encoding="utf-8")
-    return str(json.loads(done.stdout)["run_id"])
+    return str(candidate.run_id)
 
 
 def test_after_a_run_nothing_is_garbage(ran: Any) -> None:
     """Not even the pipeline's own run, until it is no longer among the newest."""
     before = _runs(ran)
     assert _gc(ran) == []
-    found = _gc(ran, "--newest", "0")
+    found = _gc(ran, newest=0)
     assert [kind for kind, _ in found] == ["run"] * len(found)
     kinds = {_client(ran).get_run(name).data.tags["kind"] for _, name in found}
     assert kinds == {"pipeline"}
@@ -61,17 +67,21 @@ def test_a_fit_of_other_params_is_removed_with_its_files(kept: Any, forgotten: s
     """By default it is only named; then its run is marked as deleted, its files are gone, and all else is reused."""
     before = _runs(kept)
     assert _gc(kept) == []  # it is younger than the newest pipeline run
-    old = _gc(kept, "--newest", "0")
+    old = _gc(kept, newest=0)
     assert ("run", forgotten) in old
     assert _files(kept, forgotten)
     assert _runs(kept) == before
     shown = kept.digits("gc", "--newest", "0")
     assert f"{len(old)} runs and 0 folders" in shown.stdout
     assert "--no-dry-run" in shown.stdout
-    assert _gc(kept, "--newest", "0", "--no-dry-run") == old
+    done = kept.digits("gc", "digits", "--newest", "0", "--no-dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert content["removed"] is True
+    assert [(item["kind"], item["name"]) for item in content["garbage"]] == old
     assert _files(kept, forgotten) == []
     assert _runs(kept) == before - {name for _, name in old}
-    assert _gc(kept, "--newest", "0", "--no-dry-run") == []
+    assert _gc(kept, newest=0, remove=True) == []
     explained = json.loads(kept.digits("explain", "digits", "--json").stdout)
     assert {row["action"] for row in explained} == {"reuse"}
 
@@ -84,7 +94,7 @@ def test_a_removal_that_was_cut_off_is_finished(kept: Any, forgotten: str) -> No
     client.restore_run(forgotten)
     client.set_tag(forgotten, "garbage", "true")
     client.delete_run(forgotten)
-    assert _gc(kept, "--no-dry-run") == [("run", forgotten)]
+    assert _gc(kept, remove=True) == [("run", forgotten)]
     assert _files(kept, forgotten) == []
     assert forgotten in _runs(kept, ViewType.DELETED_ONLY)
 
@@ -99,7 +109,7 @@ def test_folders_that_no_stage_makes_are_removed(kept: Any) -> None:
     wanted = [("folder", path.relative_to(kept.root).as_posix()) for path in (left, half)]
     assert _gc(kept) == wanted
     assert left.exists()
-    assert _gc(kept, "--no-dry-run") == wanted
+    assert _gc(kept, remove=True) == wanted
     assert not left.exists()
     assert not half.exists()
     assert (left.parent / "logistic_regression/candidate.json").exists()

@@ -1,0 +1,52 @@
+"""The same fits give the same to the last bit, whoever starts them and whatever runs beside."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from digits.experiments import fitting
+from digits.experiments.candidate import Candidate
+from digits.experiments.fingerprint import fingerprint
+from digits.experiments.workers import WorkerPool
+from digits.models.families import FAMILIES
+from digits.project import Project
+from digits.steps.data import load_split
+
+PARAMS: dict[str, dict[str, Any]] = {"extra_trees": {"trees": 10}, "svm": {}, "cnn": {"epochs": 1}}
+
+
+def test_side_by_side_and_one_by_one_give_the_same_bits(ran: Any, tmp_path: Path) -> None:
+    """Two workers and one agree in every metric and in the model's files."""
+    rows = load_split(Project(root=ran.root), "digits")
+
+    def fitted(name: str, *, pool: WorkerPool) -> Candidate:
+        family = FAMILIES[name].model_validate(PARAMS[name])
+        print_ = fingerprint(family, data=rows.digest, seed=0)
+        path = tmp_path / f"{pool.count}-{name}"
+        return pool.run(fitting.fit, split=rows, family=family, seed=0, fingerprint=print_, path=path)
+
+    found = []
+    for count in (2, 1):
+        with WorkerPool(count, timeout_s=200) as pool, ThreadPoolExecutor(count) as threads:
+            candidates = list(threads.map(lambda name, pool=pool: fitted(name, pool=pool), PARAMS))
+            found.append([(item.family, item.validation, item.digest, item.proba_digest) for item in candidates])
+    assert found[0] == found[1]
+
+
+def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: Any) -> None:
+    """`digits bench overhead` compares every family, an ensemble too; one that fails in the pipeline is named."""
+    families = {
+        "decision_tree": {"components": 10},
+        "mlp": {"epochs": 3},
+        "k_nearest_neighbors": {"neighbors": 5000},
+        "voting": {"members": ["decision_tree", "mlp"]},
+    }
+    checkout = make_checkout(families)
+    done = checkout.digits("bench", "overhead", "digits", "--json", DIGITS_WORKERS="2")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["families"], figures["failed"]) == (len(families) - 1, ["k_nearest_neighbors"])
+    assert figures["different_metrics"] == []
