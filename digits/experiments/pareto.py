@@ -76,9 +76,10 @@ def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
     _name(axes, families, places=list(zip(times, errors, strict=True)), bold=best)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g} µs"))
+    for choose in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        choose(FuncFormatter(lambda value, _: f"{value:,.10g} µs"))
     axes.tick_params(axis="y", which="minor", length=0, labelsize=8, labelcolor=FAINT)
-    axes.tick_params(axis="x", which="minor", length=0)
+    axes.tick_params(axis="x", which="minor", length=0, labelsize=8, labelcolor=FAINT)
     axes.grid(visible=True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel("time per image", fontsize=9, color=FAINT)
