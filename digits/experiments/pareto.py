@@ -50,7 +50,7 @@ def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
     n_test
         Number of test images. An error rate below half an image is drawn as half an image.
     """
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     width, height, left = 6.6, 4.4, 0.95
     figure = blank(
@@ -76,6 +76,7 @@ def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
     _name(axes, families, places=list(zip(times, errors, strict=True)), bold=best)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     for choose in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         choose(FuncFormatter(lambda value, _: f"{value:,.10g} µs"))
     axes.tick_params(axis="y", which="minor", length=0, labelsize=8, labelcolor=FAINT)
