@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["only_one", "replaced_file", "replaced_folder", "sha256_of_file", "write_json"]
+__all__ = ["bytes_below", "only_one", "replaced_file", "replaced_folder", "sha256_of_file", "write_json"]
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,11 @@ def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON with a final newline, atomically; the bytes depend on the content alone."""
     with replaced_file(path) as work:
         work.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def bytes_below(folder: Path) -> int:
+    """Return the size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def sha256_of_file(path: Path) -> str:

@@ -55,9 +55,11 @@ def evaluate(
         project, dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
     )
     # What was made of other params or code than those that lie there now is no result of theirs.
-    current = [item.candidate.family for item in fitted if candidates.is_current(project, item.candidate)]
+    current = candidates.current(project, dataset, [item.candidate for item in fitted])
     whole = len(current) == len(fitted) and not done.failed
-    stages = [fit_stage(dataset, family) for family in current] + ([f"evaluate@{dataset}"] if whole else [])
+    stages = [fit_stage(dataset, candidate.family) for candidate in current] + (
+        [f"evaluate@{dataset}"] if whole else []
+    )
     record(project.root, stages=stages)
     create_table_artifact(
         key=f"leaderboard-{dataset}".lower().replace("_", "-"),

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digits.files import bytes_below
+
 __all__ = ["Cost", "measure"]
 
 #: Images that are asked one at a time, and at once.
@@ -55,8 +57,7 @@ def measure(estimator: Any, images: NDArray[np.uint8], *, model: Path) -> Cost:
     estimator.predict_proba(images[:1])  # what is prepared at the first call alone
     singles = [_seconds(estimator, images[number : number + 1]) for number in range(min(SINGLES, len(images)))]
     batch = images[:BATCH]
-    size = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
-    return Cost(median(singles), _seconds(estimator, batch) / len(batch), size)
+    return Cost(median(singles), _seconds(estimator, batch) / len(batch), bytes_below(model))
 
 
 def _seconds(estimator: Any, images: NDArray[np.uint8]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from digits.dataset_params import FitParams
@@ -20,7 +20,7 @@ from digits.files import only_one
 from digits.project import Project
 from digits.steps.data import load_split
 
-__all__ = ["Fitted", "families", "fingerprint_of", "fit", "is_current", "remembered"]
+__all__ = ["Fitted", "current", "families", "fingerprint_of", "fit", "remembered"]
 
 
 class Fitted(NamedTuple):
@@ -153,12 +153,16 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
     return Recalled(memory.import_candidate(found, snapshot=rows.snapshot, tags=project.git_tags()), "")
 
 
-def is_current(project: Project, candidate: Candidate) -> bool:
-    """Return whether a candidate is the one that params, data and code give as they are now."""
-    params, rows = project.params(candidate.dataset).fit, load_split(project, candidate.dataset)
-    if candidate.family not in params.families or code_has_changed(candidate.fingerprint):
-        return False
-    return fingerprint_of(params, candidate.family, data=rows.digest).digest == candidate.fingerprint.digest
+def current(project: Project, dataset: str, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return those of a dataset's candidates that params, data and code give as they are now."""
+    params, data = project.params(dataset).fit, load_split(project, dataset).digest
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.family in params.families
+        and not code_has_changed(candidate.fingerprint)
+        and fingerprint_of(params, candidate.family, data=data).digest == candidate.fingerprint.digest
+    ]
 
 
 def fingerprint_of(params: FitParams, family: str, *, data: str) -> Fingerprint:

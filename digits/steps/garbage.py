@@ -15,7 +15,7 @@ from digits.experiments.connection import answering
 from digits.experiments.evaluation import read_evaluation
 from digits.experiments.garbage import unreferenced
 from digits.experiments.tracking import TAG_FAMILY, TAG_KIND, Tracking
-from digits.files import only_one
+from digits.files import bytes_below, only_one
 from digits.models.families import FAMILIES
 from digits.project import Project
 from digits.registry.versions import Registry
@@ -130,7 +130,7 @@ def _unused_folders(project: Project, dataset: str) -> Iterator[Path]:
 def _folder(project: Project, path: Path) -> Garbage:
     size = 0
     with suppress(FileNotFoundError):  # whoever writes it has just finished
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        size = bytes_below(path)
     detail = "half-written" if path.name.startswith(".") else "made by no stage"
     return Garbage("folder", path.relative_to(project.root).as_posix(), detail, size)
 

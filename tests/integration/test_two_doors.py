@@ -177,9 +177,9 @@ def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: 
     project = Project(root=kept.root)
     memory = tracking(project, "digits", settings=Settings.load(kept.root))
     candidate = candidates.remembered(project, "digits", "decision_tree", memory=memory)
-    assert candidates.is_current(project, candidate)
+    assert candidates.current(project, "digits", [candidate]) == [candidate]
     kept.families({"decision_tree": {"components": 12}})
-    assert not candidates.is_current(project, candidate)
+    assert candidates.current(project, "digits", [candidate]) == []
     monkeypatch.setattr(candidates, "code_has_changed", lambda _: True)
     known = _fits(kept)
     with pytest.raises(FitFailed, match="its code was changed while it was fitted"):
