@@ -7,7 +7,7 @@ import platform
 
 import psutil
 
-__all__ = ["has_died", "name_of", "process_of", "this_process"]
+__all__ = ["has_died", "this_process"]
 
 #: The moment of a process's start moves with the system's clock when that is set; no number is used again so soon.
 _TOLERANCE_SECONDS = 5.0
@@ -15,29 +15,18 @@ _TOLERANCE_SECONDS = 5.0
 
 def this_process() -> str:
     """Return a name for this process that no other process ever has: host, number and moment of its start."""
-    return name_of(os.getpid())
-
-
-def name_of(number: int) -> str:
-    """Return that name of the process with a number on this host."""
-    return f"{platform.node()}/{number}/{psutil.Process(number).create_time():.2f}"
-
-
-def process_of(name: str) -> psutil.Process | None:
-    """Return the process of that name; None when it has ended, or runs on another host."""
-    host, number, started = _parts(name)
-    if host != platform.node():
-        return None
-    try:
-        process = psutil.Process(number)
-        return process if abs(process.create_time() - started) < _TOLERANCE_SECONDS else None
-    except psutil.NoSuchProcess:
-        return None
+    return f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 
 def has_died(name: str) -> bool:
     """Return whether the process of that name is known to have ended; of one on another host nothing is known."""
-    return _parts(name)[0] == platform.node() and process_of(name) is None
+    host, number, started = _parts(name)
+    if host != platform.node():
+        return False
+    try:
+        return abs(psutil.Process(number).create_time() - started) >= _TOLERANCE_SECONDS
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _parts(name: str) -> tuple[str, int, float]:

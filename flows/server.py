@@ -18,7 +18,6 @@ from urllib.error import URLError
 import psutil
 
 from digits.errors import ServerError
-from digits.processes import name_of, process_of
 from digits.settings import prepare_environment
 
 __all__ = ["Server", "prefect_server", "quiet_console"]
@@ -28,9 +27,6 @@ _NO_SERVICES = {
     f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
     for name in ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS", "FOREMAN", "TRIGGERS")
 }
-
-#: Holds the name of the private server's process while it runs.
-RUNNING = "server.pid"
 
 START_SECONDS, STOP_SECONDS, HEALTH_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.1
 
@@ -134,7 +130,6 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the run first, which still reports to the server
         )
-    (state / RUNNING).write_text(name_of(process.pid), encoding="utf-8")
     try:
         yield Server(url=url, process=process, log=state / "server.log")
     finally:
@@ -145,20 +140,16 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        (state / RUNNING).unlink(missing_ok=True)
 
 
 def _end_stale(state: Path) -> None:
-    """End the private server that a run has left which was killed."""
-    try:
-        process = process_of((state / RUNNING).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    if process is not None:
-        # Nobody may be there to ask after the dead one, which then stays in the table of processes.
-        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-            process.kill()
-            process.wait(STOP_SECONDS)
+    """End the private server that a run has left which was killed: the one that was given this folder."""
+    for process in psutil.process_iter():
+        # Of other people's processes nothing may be asked; a dead one that nobody asks after does not end.
+        with suppress(psutil.Error):
+            if "prefect" in process.cmdline() and process.environ().get("PREFECT_HOME") == str(state):
+                process.kill()
+                process.wait(STOP_SECONDS)
 
 
 def quiet_console() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dvc.exceptions import DvcException
+from dvc.lock import LockError, make_lock
 from dvc.repo import Repo
 
 from digits.errors import MissingError
@@ -17,6 +19,12 @@ from digits.files import only_one, replaced_file
 from digits.models.families import FAMILIES
 
 __all__ = ["changes", "fit_stage", "record", "remembered"]
+
+log = logging.getLogger(__name__)
+
+_BUSY_SECONDS = 1.0
+
+_Answer = TypeVar("_Answer")
 
 #: What DVC says has changed of one stage: texts, or kind of what has changed → its name → what became of it.
 _Status = Sequence[str | Mapping[str, Mapping[str, Any]]]
@@ -47,24 +55,28 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
     bool
         Whether `step` was called.
     """
-    with _repository(root) as repo:
-        if not _status(repo, stage):
+    with _alone(root):
+        if not _with_dvc(root, lambda repo: _status(repo, stage)):
             return False
         step()
-        _commit(repo, stage)
+        _with_dvc(root, lambda repo: _commit(repo, stage))
     return True
 
 
-def record(root: Path, *, stages: Iterable[str]) -> None:
+def record(root: Path, *, stages: Sequence[str]) -> None:
     """Record what the steps of `stages` wrote, so that ``dvc repro`` does not run them again.
 
     A stage that ``dvc.yaml`` does not name is left out: a dataset may be trained without being rebuilt by DVC.
     """
-    with _repository(root) as repo:
+
+    def commit_changed(repo: Repo) -> None:
         known = {stage.name for stage in repo.index.stages}
         for stage in stages:
             if stage in known and _status(repo, stage):
                 _commit(repo, stage)
+
+    with _alone(root):
+        _with_dvc(root, commit_changed)
 
 
 def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
@@ -79,29 +91,51 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
     stages
         Names of stages, such as ``ingest@digits``.
     """
-    found = {}
-    with _repository(root) as repo:
+
+    def changed(repo: Repo) -> dict[str, list[str]]:
+        found = {}
         for stage in stages:
             if status := _status(repo, stage):
                 recorded = any(out.hash_info for item in repo.stage.collect(_target(repo, stage)) for out in item.outs)
                 found[stage] = _names(status) if recorded else []
-    return found
+        return found
+
+    with _alone(root):
+        return _with_dvc(root, changed)
 
 
 @contextmanager
-def _repository(root: Path) -> Iterator[Repo]:
-    """Yield DVC's view of the checkout to one caller at a time; what DVC raises is one line."""
+def _alone(root: Path) -> Iterator[None]:
+    """Let one of our processes at a time look at DVC's view of the checkout, once what a kill has left is mended."""
+    with only_one(root / ".state" / "locks" / "dvc"):
+        _mend(root)
+        yield
+
+
+def _with_dvc(root: Path, question: Callable[[Repo], _Answer]) -> _Answer:
+    """Return what `question` gives for the checkout; wait while a command of DVC works on the same files.
+
+    Raises
+    ------
+    MissingError
+        DVC cannot answer; what it raises is one line.
+    """
     # DVC's progress bars follow the levels of its loggers; what goes wrong is raised.
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        with only_one(root / ".state" / "locks" / "dvc"):
-            _mend(root)
+    told = False
+    while True:
+        try:
             with Repo(str(root)) as repo:
                 repo.index.stages  # noqa: B018 - whatever is wrong with dvc.yaml is said before anything is done
-                yield repo
-    except DvcException as error:
-        raise MissingError(f"DVC cannot go on: {error}; see `dvc status`") from error
+                return question(repo)
+        except LockError as error:
+            if not told:
+                log.warning("DVC is at work here (%s); waiting for its end", str(error).partition("\n")[0])
+            told = True
+            time.sleep(_BUSY_SECONDS)
+        except DvcException as error:
+            raise MissingError(f"DVC cannot go on: {error}; see `dvc status`") from error
 
 
 def _commit(repo: Repo, stage: str) -> None:
@@ -120,7 +154,9 @@ def _mend(root: Path) -> None:
         kept.replace(lock) if kept.stat().st_size else lock.unlink(missing_ok=True)
         kept.unlink(missing_ok=True)
     readers = root / ".dvc" / "tmp" / "rwlock"
-    with suppress(FileNotFoundError):
+    if not readers.exists():
+        return
+    with suppress(LockError), make_lock(f"{readers}.lock"):  # DVC's own, while it writes
         try:
             json.loads(readers.read_text(encoding="utf-8"))
         except ValueError:

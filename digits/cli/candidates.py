@@ -6,6 +6,7 @@ from pathlib import Path
 
 from digits.cli.display import events_shown, print_leaderboard
 from digits.cli.output import print_json, print_line
+from digits.errors import FitFailed
 from digits.experiments.evaluation import read_evaluation
 from digits.project import Project
 from digits.settings import ONE_THREAD, Settings, prepare_environment
@@ -60,6 +61,9 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
 def evaluate(dataset: str, *, json: bool = False) -> None:
     """Score a dataset's candidates on the test split, those that were not scored yet, and rank them.
 
+    A family that is not fitted has no place on the leaderboard. One that is, but cannot be scored, is an error: the
+    others are scored, and the exit code is 1.
+
     Examples
     --------
     ::
@@ -76,8 +80,11 @@ def evaluate(dataset: str, *, json: bool = False) -> None:
     project = Project.find()
     memory = tracking(project, dataset, settings=Settings.load(project.root))
     with events_shown():
-        done = evaluation.evaluate(project, dataset, memory=memory)
+        fitted, missing = evaluation.all_remembered(project, dataset, memory=memory)
+        done = evaluation.evaluate(project, dataset, fitted=fitted, failed=missing, memory=memory)
     show(done.path, json=json)
+    if unscored := [f"{family} ({reason})" for family, reason in done.failed.items() if family not in missing]:
+        raise FitFailed(f"cannot be scored: {'; '.join(unscored)}; the others are")
 
 
 def register(dataset: str, *, json: bool = False) -> None:

@@ -19,7 +19,19 @@ from digits.project import Project
 from digits.steps.candidates import Fitted, remembered
 from digits.steps.data import load_split
 
-__all__ = ["evaluate"]
+__all__ = ["all_remembered", "evaluate"]
+
+
+@answering()
+def all_remembered(project: Project, dataset: str, *, memory: Tracking) -> tuple[list[Fitted], dict[str, str]]:
+    """Return the candidates that today's params give, and family → why it has none."""
+    found, reasons = [], {}
+    for name in project.params(dataset).fit.families:
+        try:
+            found.append(Fitted(remembered(project, dataset, name, memory=memory), reused=True))
+        except MissingError as error:
+            reasons[name] = str(error)
+    return found, reasons
 
 
 @answering()
@@ -27,9 +39,9 @@ def evaluate(
     project: Project,
     dataset: str,
     *,
+    fitted: Sequence[Fitted],
+    failed: Mapping[str, str],
     memory: Tracking,
-    fitted: Sequence[Fitted] | None = None,
-    failed: Mapping[str, str] | None = None,
     workers: Workers | None = None,
     parent: str | None = None,
 ) -> Evaluation:
@@ -39,26 +51,21 @@ def evaluate(
     ----------
     project, dataset
         Whose candidates.
+    fitted
+        The candidates.
+    failed
+        Family → why it has no candidate; those that cannot be scored join them.
     memory
         Where metrics and plots are logged.
-    fitted
-        The candidates; those in the project's folder by default.
-    failed
-        Family → why it has no candidate.
     workers
         Who does the work; this process by default.
     parent
         The pipeline run to sum up.
     """
     with only_one(project.lock(dataset, "evaluation")):
-        params, rows, folder = (
-            project.params(dataset).evaluate,
-            load_split(project, dataset),
-            project.evaluation(dataset),
-        )
-        reasons = dict(failed or {})
-        if fitted is None:
-            fitted = _all_remembered(project, dataset, memory=memory, reasons=reasons)
+        rows, folder = load_split(project, dataset), project.evaluation(dataset)
+        params = project.params(dataset).evaluate
+        reasons = dict(failed)
         report("evaluate", subject=dataset, state="running")
         crew = workers or InProcess()
 
@@ -91,17 +98,6 @@ def evaluate(
         best = evaluation.best
         report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
         return evaluation
-
-
-def _all_remembered(project: Project, dataset: str, *, memory: Tracking, reasons: dict[str, str]) -> list[Fitted]:
-    """Return the candidates of today's params; say in `reasons` which families have none."""
-    found = []
-    for name in project.params(dataset).fit.families:
-        try:
-            found.append(Fitted(remembered(project, dataset, name, memory=memory), reused=True))
-        except MissingError as error:
-            reasons[name] = str(error)
-    return found
 
 
 def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate], *, count: int) -> dict[str, str]:

@@ -8,26 +8,34 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import mlflow  # noqa: TID253 - every test here needs it
 import networkx as nx
+import numpy as np
 import pytest
 import yaml
 from dvc.repo import Repo
+from numpy.typing import NDArray
 
+from digits.cli.candidates import evaluate as evaluate_command
 from digits.dataset_params import DatasetParams
 from digits.errors import FitFailed, MissingError
+from digits.experiments import assessment
+from digits.experiments.candidate import Candidate
 from digits.experiments.fingerprint import code_has_changed, fingerprint
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
 from digits.steps.memory import tracking
-from tasks.memory import changes, remembered
+from tasks.memory import changes, record, remembered
 
 TARGET = "evaluate@digits"
 
@@ -100,7 +108,7 @@ def test_each_stage_names_the_params_that_its_step_takes(root: Path, dataset: st
         "ingest": [data.ingest],
         "validate": [data.validate],
         "split": [data.split],
-        "evaluate": [evaluation.evaluate, evaluation._all_remembered, candidates._recall],
+        "evaluate": [evaluation.evaluate, evaluation.all_remembered, candidates._recall],
     }
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     sections = {field: str(info.alias or field) for field, info in DatasetParams.model_fields.items()}
@@ -152,6 +160,24 @@ def test_a_dataset_that_dvc_knows_alone_is_named_before_anything_is_done(checkou
     (checkout.root / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(MissingError, match=r"datasets\.mnist"):
         remembered(checkout.root, stage="ingest@digits", step=lambda: pytest.fail("something was done"))
+
+
+def test_a_flow_waits_for_dvc(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While another DVC command works on a stage's files, whoever records the stage waits for its end."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
+    stage = {"cmd": "touch begun; sleep 3; touch made", "outs": ["made"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        while process.poll() is None and not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        assert not remembered(tmp_path, stage="make", step=lambda: pytest.fail("done twice"))
+        record(tmp_path, stages=["make"])
+        assert process.wait(20) == 0, process.stdout
+    assert "DVC is at work here" in caplog.text
+    assert not changes(tmp_path, stages=["make"])
 
 
 def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Path) -> None:
@@ -266,6 +292,27 @@ def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any) -> None:
     assert _fitted(kept, since=known) == ["decision_tree"]
     line = next(line for line in again.stderr.splitlines() if line.startswith("fit      decision_tree"))
     assert "fitted again: missing or damaged in its folder and in run" in line
+
+
+def test_what_cannot_be_scored_is_no_success(
+    kept: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A candidate that gives NaN costs its place and its ensemble's; the others are shown, and DVC hears of it."""
+
+    def nothing(proba: NDArray[np.float64], *_: Any, **__: Any) -> NDArray[np.float64]:
+        return proba * np.nan
+
+    def assess(candidate: Candidate, **rest: Any) -> Any:
+        with patch.object(assessment, "_aligned", nothing) if candidate.family == broken else nullcontext():
+            return assessment.assess(candidate, **rest)
+
+    broken = "k_nearest_neighbors"
+    shutil.rmtree(kept.root / "data/evaluations")
+    monkeypatch.chdir(kept.root)
+    monkeypatch.setattr(evaluation, "assess", assess)
+    with pytest.raises(FitFailed, match=rf"{broken} \(.*not finite.*voting \(its member {broken} could not be scored"):
+        evaluate_command("digits", json=True)
+    assert {row["family"] for row in json.loads(capsys.readouterr().out)} == {"logistic_regression", "decision_tree"}
 
 
 def test_candidates_travel_to_a_machine_that_never_saw_the_server(
