@@ -316,16 +316,18 @@ def test_what_cannot_be_scored_is_no_success(
 
 
 def test_candidates_travel_to_a_machine_that_never_saw_the_server(
-    ran: Any, make_checkout: Callable[..., Any], tmp_path: Path
+    ran: Any, make_checkout: Callable[..., Any], root: Path, tmp_path: Path
 ) -> None:
-    """`dvc push` and `dvc pull` bring the candidates; evaluate works there, and MLflow records them as imported."""
-    remote = str(tmp_path / "remote")
-    _dvc(ran, "remote", "add", "--force", "--local", "shared", remote)
-    _dvc(ran, "push", "--remote", "shared", TARGET, "--with-deps")
+    """README's `dvc push` and `dvc pull` bring the candidates; evaluate works there and records them as imported."""
+    block = re.findall(r"(?m)^    dvc ((?:remote|push|pull) .*?)(?:  #.*)?$", (root / "README.md").read_text("utf-8"))
+    remote, push, pull = (line.replace("/mnt/shared", str(tmp_path)).split() for line in block)
+    _dvc(ran, *remote)
+    _dvc(ran, *push)
     other = make_checkout()
-    shutil.copy(ran.root / "dvc.lock", other.root / "dvc.lock")
-    _dvc(other, "remote", "add", "--local", "shared", remote)
-    _dvc(other, "pull", "--remote", "shared", TARGET, "--with-deps")
+    for name in ("dvc.lock", ".dvc/config"):
+        shutil.copy(ran.root / name, other.root / name)
+    _dvc(ran, "remote", "remove", "shared")
+    _dvc(other, *pull)
     done = other.digits("evaluate", "digits", "--json")
     assert done.returncode == 0, done.stderr
     first = {row["family"]: row for row in json.loads(ran.first.stdout)}
