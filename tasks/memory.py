@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from dvc.exceptions import DvcException
 from dvc.lock import LockError, make_lock
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
+from dvc.stage import PipelineStage
 
 from digits.errors import MissingError
 from digits.files import only_one, replaced_file
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 1.0
 
+#: Name of a stage → DVC's view of it.
+_Stages = Mapping[str, PipelineStage]
 _Answer = TypeVar("_Answer")
 
 #: What DVC says has changed of one stage: texts, or kind of what has changed → its name → what became of it.
@@ -56,10 +59,10 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
         Whether `step` was called.
     """
     with _alone(root):
-        if not _with_dvc(root, lambda repo: _status(repo, stage)):
+        if not _with_dvc(root, lambda known: _named(known, stage).status()):
             return False
         step()
-        _with_dvc(root, lambda repo: _commit(repo, stage))
+        _with_dvc(root, lambda known: _commit([_named(known, stage)]))
     return True
 
 
@@ -69,11 +72,8 @@ def record(root: Path, *, stages: Sequence[str]) -> None:
     A stage that ``dvc.yaml`` does not name is left out: a dataset may be trained without being rebuilt by DVC.
     """
 
-    def commit_changed(repo: Repo) -> None:
-        known = {stage.name for stage in repo.index.stages}
-        for stage in stages:
-            if stage in known and _status(repo, stage):
-                _commit(repo, stage)
+    def commit_changed(known: _Stages) -> None:
+        _commit([known[stage] for stage in stages if stage in known and known[stage].status()])
 
     with _alone(root):
         _with_dvc(root, commit_changed)
@@ -92,12 +92,12 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
         Names of stages, such as ``ingest@digits``.
     """
 
-    def changed(repo: Repo) -> dict[str, list[str]]:
+    def changed(known: _Stages) -> dict[str, list[str]]:
         found = {}
         for stage in stages:
-            if status := _status(repo, stage):
-                recorded = any(out.hash_info for item in repo.stage.collect(_target(repo, stage)) for out in item.outs)
-                found[stage] = _names(status) if recorded else []
+            if status := _named(known, stage).status():
+                recorded = any(out.hash_info for out in known[stage].outs)
+                found[stage] = _names(next(iter(status.values()))) if recorded else []
         return found
 
     with _alone(root):
@@ -112,8 +112,8 @@ def _alone(root: Path) -> Iterator[None]:
         yield
 
 
-def _with_dvc(root: Path, question: Callable[[Repo], _Answer]) -> _Answer:
-    """Return what `question` gives for the checkout; wait while a command of DVC works on the same files.
+def _with_dvc(root: Path, question: Callable[[_Stages], _Answer]) -> _Answer:
+    """Return what `question` gives for the stages of the checkout; wait while a command of DVC works on their files.
 
     Raises
     ------
@@ -126,9 +126,8 @@ def _with_dvc(root: Path, question: Callable[[Repo], _Answer]) -> _Answer:
     told = False
     while True:
         try:
-            with Repo(str(root)) as repo:
-                repo.index.stages  # noqa: B018 - whatever is wrong with dvc.yaml is said before anything is done
-                return question(repo)
+            with Repo(str(root)) as repo, lock_repo(repo):
+                return question({stage.name: stage for stage in repo.index.stages})
         except LockError as error:
             if not told:
                 log.warning("DVC is at work here (%s); waiting for its end", str(error).partition("\n")[0])
@@ -138,12 +137,27 @@ def _with_dvc(root: Path, question: Callable[[Repo], _Answer]) -> _Answer:
             raise MissingError(f"DVC cannot go on: {error}; see `dvc status`") from error
 
 
-def _commit(repo: Repo, stage: str) -> None:
-    """Record what a stage has written; DVC writes its lock in place, so the old one is kept until it is done."""
-    lock, kept = _lock_files(Path(repo.root_dir))
+def _named(known: _Stages, name: str) -> PipelineStage:
+    """Return the stage of that name."""
+    if name not in known:
+        raise MissingError(f"dvc.yaml has no stage {name}; it has {', '.join(known)}")
+    return known[name]
+
+
+def _commit(stages: Sequence[PipelineStage]) -> None:
+    """Record what stages have written, as ``dvc commit --force`` does for each, but writing DVC's lock once.
+
+    DVC writes its lock in place, so the old one is kept until that is done.
+    """
+    if not stages:
+        return
+    for stage in stages:
+        stage.save()
+        stage.commit()
+    lock, kept = _lock_files(Path(stages[0].repo.root_dir))
     with replaced_file(kept) as work:
         work.write_bytes(lock.read_bytes() if lock.exists() else b"")
-    repo.commit(_target(repo, stage), force=True)
+    stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
     kept.unlink()
 
 
@@ -166,16 +180,6 @@ def _mend(root: Path) -> None:
 def _lock_files(root: Path) -> tuple[Path, Path]:
     """Return DVC's lock, and where it is kept while DVC writes a new one."""
     return root / "dvc.lock", root / ".state" / "dvc.lock.kept"
-
-
-def _target(repo: Repo, stage: str) -> str:
-    """Return the name of a stage for DVC, which takes a bare one for one of the current folder."""
-    return f"{Path(repo.root_dir) / 'dvc.yaml'}:{stage}"
-
-
-def _status(repo: Repo, stage: str) -> _Status:
-    """Return what has changed of one stage since it was recorded; nothing when nothing has."""
-    return next(iter(repo.status(targets=[_target(repo, stage)]).values()), [])
 
 
 def _names(entries: _Status) -> list[str]:

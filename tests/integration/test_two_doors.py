@@ -180,6 +180,12 @@ def test_a_flow_waits_for_dvc(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert not changes(tmp_path, stages=["make"])
 
 
+def test_a_stage_that_dvc_does_not_know_is_named(checkout: Any) -> None:
+    """Whoever has taken a step out of dvc.yaml is told so."""
+    with pytest.raises(MissingError, match=r"no stage polish@digits; it has ingest@digits"):
+        changes(checkout.root, stages=["polish@digits"])
+
+
 def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Path) -> None:
     """A lock half-written beside the one that was kept is restored; DVC's list of readers, if damaged, is dropped."""
     lock, kept = checkout.root / "dvc.lock", checkout.root / ".state/dvc.lock.kept"
