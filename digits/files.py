@@ -15,7 +15,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["bytes_below", "only_one", "replaced_file", "replaced_folder", "sha256_of_file", "write_json"]
+__all__ = [
+    "bytes_below",
+    "only_one",
+    "replaced_file",
+    "replaced_folder",
+    "sha256_of_file",
+    "sha256_of_folder",
+    "write_json",
+]
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +103,15 @@ def write_json(path: Path, content: Any) -> None:
 def bytes_below(folder: Path) -> int:
     """Return the size of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def sha256_of_folder(folder: Path) -> str:
+    """Return the SHA-256 over names and contents of the files below a folder, 64 hexadecimal digits."""
+    total = hashlib.sha256()
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for name, path in sorted(paths.items()):
+        total.update(f"{sha256_of_file(path)}  {name}\n".encode())
+    return total.hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:

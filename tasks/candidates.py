@@ -51,12 +51,13 @@ def evaluate(
 ) -> Evaluation:
     """Score every candidate on the test rows and rank them by their validation scores; tell DVC what came out."""
     project, dataset = Project.find(), rows.snapshot.dataset
+    params = project.params(dataset).evaluate
     done = evaluation.evaluate(
         project, dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
     )
     # What was made of other params or code than those that lie there now is no result of theirs.
     current = candidates.current(project, dataset, [item.candidate for item in fitted])
-    whole = len(current) == len(fitted) and not done.failed
+    whole = len(current) == len(fitted) and not done.failed and evaluation.is_current(project, dataset, params=params)
     stages = [fit_stage(dataset, candidate.family) for candidate in current] + (
         [f"evaluate@{dataset}"] if whole else []
     )

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.lock import LockError, make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.stage import PipelineStage
 
 from digits.errors import MissingError
-from digits.files import only_one, replaced_file
+from digits.files import only_one
 from digits.models.families import FAMILIES
 
 __all__ = ["changes", "fit_stage", "record", "remembered"]
@@ -58,11 +60,22 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
     bool
         Whether `step` was called.
     """
+
+    def inputs_if_changed(known: _Stages) -> list[Any]:
+        found = _named(known, stage)
+        return _inputs(found) if found.status() else []
+
     with _alone(root):
-        if not _with_dvc(root, lambda known: _named(known, stage).status()):
+        if not (inputs := _with_dvc(root, inputs_if_changed)):
             return False
         step()
-        _with_dvc(root, lambda known: _commit([_named(known, stage)]))
+
+        def commit_what_was_read(known: _Stages) -> None:
+            # What was changed while the step ran has not been read by it: the next run does it again.
+            if _inputs(_named(known, stage)) == inputs:
+                _commit([known[stage]])
+
+        _with_dvc(root, commit_what_was_read)
     return True
 
 
@@ -145,28 +158,32 @@ def _named(known: _Stages, name: str) -> PipelineStage:
 
 
 def _commit(stages: Sequence[PipelineStage]) -> None:
-    """Record what stages have written, as ``dvc commit --force`` does for each, but writing DVC's lock once.
+    """Record what stages have written, as ``dvc commit --force`` does for each.
 
-    DVC writes its lock in place, so the old one is kept until that is done.
+    DVC's lock is written once, beside itself, and then takes its place: a kill leaves the old one.
     """
     if not stages:
         return
     for stage in stages:
         stage.save()
         stage.commit()
-    lock, kept = _lock_files(Path(stages[0].repo.root_dir))
-    with replaced_file(kept) as work:
-        work.write_bytes(lock.read_bytes() if lock.exists() else b"")
-    stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
-    kept.unlink()
+    repo = stages[0].repo
+    lock, work = Path(repo.root_dir, "dvc.lock"), Path(repo.root_dir, ".state", "dvc.lock")
+    work.unlink(missing_ok=True)
+    if lock.exists():
+        shutil.copy(lock, work)
+    Lockfile(repo, str(work)).dump_stages(stages)
+    work.replace(lock)
+
+
+def _inputs(stage: PipelineStage) -> list[Any]:
+    """Return what a stage's dependencies and params are now, as DVC records them."""
+    stage.save_deps(allow_missing=True)
+    return [dependency.hash_info for dependency in stage.deps]
 
 
 def _mend(root: Path) -> None:
-    """Undo what a process has left half-written that was killed while DVC wrote."""
-    lock, kept = _lock_files(root)
-    if kept.exists():
-        kept.replace(lock) if kept.stat().st_size else lock.unlink(missing_ok=True)
-        kept.unlink(missing_ok=True)
+    """Drop DVC's list of who reads and writes, if a process was killed while it wrote it."""
     readers = root / ".dvc" / "tmp" / "rwlock"
     if not readers.exists():
         return
@@ -175,11 +192,6 @@ def _mend(root: Path) -> None:
             json.loads(readers.read_text(encoding="utf-8"))
         except ValueError:
             readers.unlink()
-
-
-def _lock_files(root: Path) -> tuple[Path, Path]:
-    """Return DVC's lock, and where it is kept while DVC writes a new one."""
-    return root / "dvc.lock", root / ".state" / "dvc.lock.kept"
 
 
 def _names(entries: _Status) -> list[str]:

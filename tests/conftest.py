@@ -27,6 +27,12 @@ ROOT = Path(__file__).parents[1]
 os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the store of the test before, which MLflow leaves in the environment."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Return the folder of this checkout."""

@@ -55,10 +55,11 @@ def gc(
     if dataset is not None and dataset not in everything:
         raise ParamsError(f"no dataset {dataset!r}; there are {', '.join(everything)}")
     names = everything if dataset is None else (dataset,)
-    settings, found = Settings.load(project.root), {}
-    for name in names:
-        memory = known_fits(project, name, settings=settings)
-        found[name] = steps.find_garbage(project, name, memory=memory, newest=newest, remove=not dry_run)
+    settings = Settings.load(project.root)
+    memories = {name: known_fits(project, name, settings=settings) for name in names}
+    # What cannot be told of one dataset is said before anything of another is removed.
+    for look in (steps.find_garbage,) if dry_run else (steps.find_garbage, steps.collect_garbage):
+        found = {name: look(project, name, memory=memory, newest=newest) for name, memory in memories.items()}
     if json:
         print_json(
             {

@@ -24,7 +24,7 @@ from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
 from digits.experiments.cost import Cost, measure
 from digits.experiments.metrics import Metrics, score
-from digits.files import replaced_folder, write_json
+from digits.files import replaced_folder, sha256_of_folder, write_json
 from digits.models import artifact
 from digits.models.ensembles import Ensemble
 from digits.params import Section
@@ -90,19 +90,22 @@ def plots_folder(evaluation: Path, family: str) -> Path:
 
 
 def is_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> bool:
-    """Return whether `evaluation` holds an assessment of this very candidate, with the files that are read again."""
-    scores, plots = scores_folder(evaluation, candidate.family), plots_folder(evaluation, candidate.family)
+    """Return whether `evaluation` holds an assessment of this very candidate, with the files that it gave."""
     try:
-        key = json.loads(_mark(evaluation, candidate.family).read_text(encoding="utf-8"))["key"]
+        mark = json.loads(_mark(evaluation, candidate.family).read_text(encoding="utf-8"))
+        found = mark["key"], mark["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    whole = (scores / METRICS).is_file() and (scores / PROBA).is_file() and plots.is_dir()
-    return whole and key == assessment_key(candidate, params=params)
+    return found == (assessment_key(candidate, params=params), _files(evaluation, candidate.family))
 
 
 def mark_assessed(candidate: Candidate, *, cost: Cost, params: EvaluateParams, evaluation: Path) -> None:
     """Say in `evaluation` that the assessment is whole, and logged where it is to be seen."""
-    content = {"key": assessment_key(candidate, params=params), "cost": cost.as_dict()}
+    content = {
+        "key": assessment_key(candidate, params=params),
+        "files": _files(evaluation, candidate.family),
+        "cost": cost.as_dict(),
+    }
     write_json(_mark(evaluation, candidate.family), content)
 
 
@@ -169,6 +172,11 @@ def read_predicted(evaluation: Path, family: str, *, split: Split) -> NDArray[np
     proba = np.load(scores_folder(evaluation, family) / PROBA, allow_pickle=False)
     predicted: NDArray[np.uint8] = np.unique(split.snapshot.labels())[proba.argmax(axis=1)]
     return predicted
+
+
+def _files(evaluation: Path, family: str) -> list[str]:
+    """Return the digests of a family's scores and plots: DVC may bring others into their folders."""
+    return [sha256_of_folder(part(evaluation, family)) for part in (scores_folder, plots_folder)]
 
 
 def _mark(evaluation: Path, family: str) -> Path:

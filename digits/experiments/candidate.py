@@ -102,6 +102,15 @@ class Candidate:
         candidate.write(self.path)
         return candidate
 
+    def is_in_place(self) -> bool:
+        """Return whether its folder still holds this very candidate, whole."""
+        try:
+            now = Candidate.load(self.path)
+        except MissingError:
+            return False
+        found, wanted = ((each.fingerprint.digest, each.digest, each.proba_digest) for each in (now, self))
+        return found == wanted and not now.fault()
+
     def fault(self) -> str:
         """Return what of its files differs from what the description says, in a few words; empty for a whole one."""
         try:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["code_digests", "library_versions", "reachable"]
+__all__ = ["code_digests", "code_has_changed", "library_versions", "reachable"]
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -36,6 +36,14 @@ def code_digests(modules: Iterable[str], *, anew: bool = False) -> dict[str, str
     """
     digest = _code_digest.__wrapped__ if anew else _code_digest
     return {module: digest(module) for module in sorted(modules)}
+
+
+def code_has_changed(digests: Mapping[str, str]) -> bool:
+    """Return whether the code of modules, by their digests, is no longer what lies there; half an edit is a change."""
+    try:
+        return code_digests(digests, anew=True) != digests
+    except (SyntaxError, ValueError, OSError):
+        return True
 
 
 def library_versions(modules: Iterable[str]) -> dict[str, str]:

@@ -60,8 +60,8 @@ def _reach(uri: str) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return str(error).strip().splitlines()[0][:200]
+    """Return the first line of an error's message, its kind where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def holds_nothing(address: str) -> bool:

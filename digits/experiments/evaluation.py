@@ -182,7 +182,8 @@ def read_evaluation(path: Path) -> dict[str, Any]:
 
 
 def _no_evaluation(path: Path, error: Exception) -> MissingError:
-    return MissingError(f"no evaluation in {path} ({type(error).__name__}: {error}); run `digits run {path.name}`")
+    todo = f"run `digits run {path.name}`, or `digits evaluate {path.name}` where its candidates are there"
+    return MissingError(f"no evaluation in {path} ({type(error).__name__}: {error}); {todo}")
 
 
 def evaluate(

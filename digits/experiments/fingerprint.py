@@ -16,7 +16,7 @@ from typing import Any
 from digits.experiments.code import code_digests, library_versions, reachable
 from digits.models.family import Family
 
-__all__ = ["Fingerprint", "code_has_changed", "fingerprint"]
+__all__ = ["Fingerprint", "fingerprint"]
 
 #: The code that every fit goes through, whatever its family.
 _COMMON = (
@@ -89,8 +89,3 @@ def fingerprint(family: Family, *, data: str, seed: int, members: Mapping[str, s
         libraries=library_versions(modules),
         members=dict(members or {}),
     )
-
-
-def code_has_changed(print_: Fingerprint) -> bool:
-    """Return whether the code that a fingerprint names is no longer the one that lies there."""
-    return code_digests(print_.code, anew=True) != print_.code

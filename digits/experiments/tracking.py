@@ -49,6 +49,9 @@ _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 #: MLflow refuses a dataset's digest of more than 36 characters.
 _DIGEST_CHARACTERS = 32
 
+#: What MLflow says of an id that it does not know, and of one that can be none.
+_UNKNOWN = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+
 #: So many of the last fits tell how long a family takes.
 _RECENT = 200
 
@@ -92,8 +95,7 @@ class Tracking:
         return str(experiment.experiment_id)
 
     def start_pipeline_run(self, *, snapshot: Snapshot, split_digest: str, tags: Mapping[str, str]) -> str:
-        """Start the parent run of one pipeline run and return its id; runs whose process has died end as killed."""
-        self.reconcile()
+        """Start the parent run of one pipeline run and return its id."""
         run = self._create_run(
             f"{self.dataset} {time.strftime('%Y-%m-%d %H:%M:%S')}",
             tags={TAG_KIND: KIND_PIPELINE, TAG_SNAPSHOT: snapshot.digest, TAG_SPLIT: split_digest, **tags},
@@ -105,8 +107,6 @@ class Tracking:
         self, *, parent: str | None, snapshot: Snapshot, fingerprint: Fingerprint, tags: Mapping[str, str]
     ) -> str:
         """Start the run of one family, below its pipeline's if it has one, and return its id."""
-        if parent is None:
-            self.reconcile()
         run = self._create_run(
             fingerprint.family,
             tags={
@@ -168,7 +168,7 @@ class Tracking:
         return replace(candidate, run_id=run_id)
 
     def reconcile(self) -> list[str]:
-        """End the runs as killed whose process has died without a word; return their ids."""
+        """End the runs as killed whose process on this host has died without a word; return their ids."""
         died = [
             str(run.info.run_id)
             for run in self.search("attributes.status = 'RUNNING'")
@@ -231,11 +231,15 @@ class Tracking:
         """
         from mlflow.exceptions import MlflowException
 
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+            raise MissingError(f"no run {run_id}: nothing was ever fitted here; run `digits run`")
         with answering():
             client = connect(uri)
             try:
                 experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
             except MlflowException as error:
+                if error.error_code not in _UNKNOWN:
+                    raise
                 raise MissingError(f"no run {run_id} in MLflow at {uri} ({first_line(error)})") from error
         return cls(uri, dataset=experiment.name, artifacts=artifacts)
 
@@ -269,9 +273,9 @@ class Tracking:
             if not (token := page.token):
                 return
 
-    def erase(self, run: Run) -> None:
+    def erase(self, run_id: str) -> None:
         """Mark a run as deleted, and remove its files; after a kill in between `left_over` has it."""
-        run_id = str(run.info.run_id)
+        run = self.client.get_run(run_id)
         if run.info.lifecycle_stage == "active":
             self.client.set_tag(run_id, TAG_GARBAGE, "true")
             self.client.delete_run(run_id)

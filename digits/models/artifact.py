@@ -13,7 +13,6 @@ afresh and sets every clock to the same date, so that the same fit gives the sam
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import json
 import logging
@@ -27,7 +26,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from digits.errors import MissingError
-from digits.files import replaced_folder, sha256_of_file
+from digits.files import replaced_folder, sha256_of_folder
 from digits.models import tensorflow_runtime
 from digits.models.ensembles import Ensemble
 from digits.models.keras_classifier import KerasClassifier
@@ -101,11 +100,7 @@ def digest(folder: Path) -> str:
     """
     if not (folder / MODEL).is_file():
         raise MissingError(f"no model in {folder}: wanted {MODEL}; fit it again")
-    total = hashlib.sha256()
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    for name, path in sorted(paths.items()):
-        total.update(f"{sha256_of_file(path)}  {name}\n".encode())
-    return total.hexdigest()
+    return sha256_of_folder(folder)
 
 
 def _write(estimator: BaseEstimator, folder: Path) -> None:

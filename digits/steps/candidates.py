@@ -11,8 +11,9 @@ from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
+from digits.experiments.code import code_has_changed
 from digits.experiments.connection import answering
-from digits.experiments.fingerprint import Fingerprint, code_has_changed, fingerprint
+from digits.experiments.fingerprint import Fingerprint, fingerprint
 from digits.experiments.recall import Recalled, recall
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import InProcess, Workers
@@ -112,7 +113,7 @@ def _train(
             path=project.candidate(dataset, family),
             members=members,
         ).fitted_by(run_id)
-        if code_has_changed(print_):
+        if code_has_changed(print_.code):
             shutil.rmtree(candidate.path)
             raise FitFailed("its code was changed while it was fitted, so nobody knows which one did it; run again")
         memory.log_candidate(candidate, run_id=run_id)
@@ -154,13 +155,14 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
 
 
 def current(project: Project, dataset: str, candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return those of a dataset's candidates that params, data and code give as they are now."""
+    """Return those of a dataset's candidates that lie in their folders and that params, data and code now give."""
     params, data = project.params(dataset).fit, load_split(project, dataset).digest
     return [
         candidate
         for candidate in candidates
         if candidate.family in params.families
-        and not code_has_changed(candidate.fingerprint)
+        and candidate.is_in_place()
+        and not code_has_changed(candidate.fingerprint.code)
         and fingerprint_of(params, candidate.family, data=data).digest == candidate.fingerprint.digest
     ]
 

@@ -7,8 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from digits.errors import FitFailed, MissingError
 from digits.events import report
-from digits.experiments.assessment import assess, is_assessed, mark_assessed, plots_folder, scores_folder
+from digits.experiments.assessment import (
+    EvaluateParams,
+    assess,
+    is_assessed,
+    mark_assessed,
+    plots_folder,
+    scores_folder,
+)
 from digits.experiments.candidate import Candidate
+from digits.experiments.code import code_digests, code_has_changed, reachable
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
@@ -19,7 +27,7 @@ from digits.project import Project
 from digits.steps.candidates import Fitted, remembered
 from digits.steps.data import load_split
 
-__all__ = ["all_remembered", "evaluate"]
+__all__ = ["all_remembered", "evaluate", "is_current"]
 
 
 @answering()
@@ -74,7 +82,10 @@ def evaluate(
                 return
             if lost := [name for name in candidate.fingerprint.members if name in reasons]:
                 raise FitFailed(f"its member {', '.join(lost)} could not be scored")
-            metrics, cost = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
+            with only_one(project.lock(dataset, candidate.family)):
+                if not candidate.is_in_place():
+                    raise FitFailed("its files were replaced or damaged since it was fitted; run again")
+                metrics, cost = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
             if candidate.run_id:
                 made = [part(folder, candidate.family) for part in (scores_folder, plots_folder)]
                 memory.log_evaluation(candidate.run_id, metrics=metrics, cost=cost, folders=made)
@@ -98,6 +109,12 @@ def evaluate(
         best = evaluation.best
         report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
         return evaluation
+
+
+def is_current(project: Project, dataset: str, *, params: EvaluateParams) -> bool:
+    """Return whether an evaluation with these params, made by this process, is what params and code now give."""
+    code = code_digests(reachable(evaluate_candidates.__module__, below="digits.experiments"))
+    return params == project.params(dataset).evaluate and not code_has_changed(code)
 
 
 def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate], *, count: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from digits.errors import MissingError
 from digits.experiments.connection import answering
-from digits.experiments.evaluation import read_evaluation
+from digits.experiments.evaluation import DESCRIPTION, read_evaluation
 from digits.experiments.garbage import unreferenced
 from digits.experiments.tracking import TAG_FAMILY, TAG_KIND, Tracking
 from digits.files import bytes_below, only_one
@@ -25,7 +25,7 @@ from digits.steps.data import load_split
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["Garbage", "find_garbage"]
+__all__ = ["Garbage", "collect_garbage", "find_garbage"]
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,8 @@ class Garbage:
 
 
 @answering()
-def find_garbage(
-    project: Project, dataset: str, *, memory: Tracking | None, newest: int, remove: bool = False
-) -> list[Garbage]:
-    """Return what of a dataset nothing refers to, and remove it if told to.
-
-    MLflow keeps the row of a run that was removed, marked as deleted, until ``mlflow gc``.
+def find_garbage(project: Project, dataset: str, *, memory: Tracking | None, newest: int) -> list[Garbage]:
+    """Return what of a dataset nothing refers to.
 
     Parameters
     ----------
@@ -66,32 +62,43 @@ def find_garbage(
         The dataset's experiment, if there is one.
     newest
         How many pipeline runs stay, with all that they refer to.
-    remove
-        Whether to remove what is found. Nobody fits or evaluates meanwhile.
 
     Raises
     ------
     MissingError
-        There is no split, so nobody knows which fits today's params refer to.
+        There is no split, or the last evaluation cannot be read, so nobody knows which fits are in use.
+    """
+    runs = [_run(memory, run) for run in _unused_runs(project, memory, newest=newest)] if memory else []
+    return runs + [_folder(project, path) for path in _unused_folders(project, dataset)]
+
+
+@answering()
+def collect_garbage(project: Project, dataset: str, *, memory: Tracking | None, newest: int) -> list[Garbage]:
+    """Remove what `find_garbage` finds, while nobody fits or evaluates, and return it.
+
+    MLflow keeps the row of a run that was removed, marked as deleted, until ``mlflow gc``.
     """
     with ExitStack() as locks:
-        for name in (*FAMILIES, "evaluation", "registration", "data") if remove else ():
+        # An evaluation takes its own lock first, then those of families.
+        for name in ("evaluation", *FAMILIES, "registration", "data"):
             locks.enter_context(only_one(project.lock(dataset, name)))
-        folders = [(_folder(project, path), path) for path in _unused_folders(project, dataset)]
-        runs = [(_run(memory, run), run) for run in _unused_runs(project, memory, newest=newest)] if memory else []
-        if remove:
-            for _, run in runs:
-                memory.erase(run)  # type: ignore[union-attr]  # without a memory there are none
-            for _, path in folders:
-                shutil.rmtree(path)
-        return [item for item, _ in runs] + [item for item, _ in folders]
+        found = find_garbage(project, dataset, memory=memory, newest=newest)
+        for item in found:
+            if item.kind == "folder":
+                shutil.rmtree(project.root / item.name)
+            elif memory:
+                memory.erase(item.name)
+    return found
 
 
 def _unused_runs(project: Project, memory: Tracking, *, newest: int) -> list[Run]:
     """Return the runs that nothing refers to, and those whose removal was cut off."""
+    runs = list(memory.search(""))
+    if not runs:
+        return memory.left_over()
     named = {*_evaluated(project, memory.dataset), *Registry(memory).source_runs()}
     prints = _fingerprints(project, memory.dataset)
-    return unreferenced(memory.search(""), fingerprints=prints, run_ids=named, newest=newest) + memory.left_over()
+    return unreferenced(runs, fingerprints=prints, run_ids=named, newest=newest) + memory.left_over()
 
 
 def _fingerprints(project: Project, dataset: str) -> set[str]:
@@ -102,27 +109,37 @@ def _fingerprints(project: Project, dataset: str) -> set[str]:
     try:
         data = load_split(project, dataset).digest
     except MissingError as error:
-        raise MissingError(f"nothing is removed of {dataset}: which fits are in use is not known ({error})") from error
+        raise _not_known(dataset, error) from error
     return {fingerprint_of(params, name, data=data).digest for name in params.families}
 
 
 def _evaluated(project: Project, dataset: str) -> set[str]:
-    """Return the runs that the last evaluation names."""
-    try:
-        rows = read_evaluation(project.evaluation(dataset))["leaderboard"]
-    except MissingError:
+    """Return the runs that the last evaluation names, if there is one."""
+    folder = project.evaluation(dataset)
+    if not (folder / DESCRIPTION).exists():
         return set()
-    return {str(row["run_id"]) for row in rows}
+    try:
+        return {str(row["run_id"]) for row in read_evaluation(folder)["leaderboard"]}
+    except MissingError as error:
+        raise _not_known(dataset, error) from error
+
+
+def _not_known(dataset: str, error: MissingError) -> MissingError:
+    return MissingError(f"nothing is removed of {dataset}: which fits are in use is not known ({error})")
 
 
 def _unused_folders(project: Project, dataset: str) -> Iterator[Path]:
-    """Yield the candidates that no stage makes, and the work folders of processes that were killed."""
+    """Yield the candidates that no stage makes, and the work folders of processes that were killed.
+
+    A folder within one that was yielded is not: it goes with that one.
+    """
     made = project.params(dataset).fit.families if dataset in project.datasets() else {}
-    for folder in sorted((project.root / "data" / "candidates" / dataset).glob("*/*")):
-        if folder.name not in made and not folder.name.startswith("."):
-            yield folder
+    everything = sorted((project.root / "data" / "candidates" / dataset).glob("*/*"))
+    unmade = [folder for folder in everything if folder.name not in made and not folder.name.startswith(".")]
+    yield from unmade
     for parts in ("candidates", "evaluations"):
-        yield from sorted((project.root / "data" / parts / dataset).rglob(".*.*/"))
+        inner = sorted((project.root / "data" / parts / dataset).rglob(".*.*/"))
+        yield from (path for path in inner if not set(path.parents) & {*inner, *unmade})
     for parts in ("snapshots", "validations", "docs", "quarantine", "splits", "evaluations"):
         yield from sorted((project.root / "data" / parts).glob(f".{dataset}.*/"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from digits.experiments.connection import answering
 from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.settings import Settings
@@ -10,9 +11,12 @@ __all__ = ["known_fits", "tracking"]
 
 
 def tracking(project: Project, dataset: str, *, settings: Settings) -> Tracking:
-    """Return the dataset's experiment; one that is not there yet is made."""
+    """Return the dataset's experiment; one that is not there yet is made, and runs of dead processes end as killed."""
     uri = settings.mlflow_tracking_uri or project.tracking_uri
-    return Tracking(uri, dataset=dataset, artifacts=project.tracking_artifacts)
+    memory = Tracking(uri, dataset=dataset, artifacts=project.tracking_artifacts)
+    with answering():
+        memory.reconcile()
+    return memory
 
 
 def known_fits(project: Project, dataset: str, *, settings: Settings) -> Tracking | None:

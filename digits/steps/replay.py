@@ -90,7 +90,7 @@ def replay(project: Project, run_id: str, *, settings: Settings) -> Replay:
         recorded, tags = fetch(memory, run_id, path=Path(work) / "recorded")
         obstacles: list[Change] = []
         rows = _rows(project, recorded, obstacles=obstacles)
-        family = _family(recorded, commit=_commit(tags), obstacles=obstacles)
+        family = _family(recorded, origin=_origin(tags), obstacles=obstacles)
         members = _members(recorded, memory=memory, work=Path(work), obstacles=obstacles)
         if rows is None or family is None or obstacles:
             return Replay(recorded.dataset, recorded.family, obstacles=obstacles)
@@ -119,7 +119,7 @@ def _rows(project: Project, recorded: Candidate, *, obstacles: list[Change]) -> 
     return rows
 
 
-def _family(recorded: Candidate, *, commit: str | None, obstacles: list[Change]) -> Family | None:
+def _family(recorded: Candidate, *, origin: str | None, obstacles: list[Change]) -> Family | None:
     """Return the family with the recorded params, if it still takes them, and its code and libraries are the same."""
     then = recorded.fingerprint
     try:
@@ -129,7 +129,7 @@ def _family(recorded: Candidate, *, commit: str | None, obstacles: list[Change])
         obstacles.append(Change("params", f"{then.family} does not take the recorded params any more ({reason})"))
         return None
     today = fingerprint(family, data=then.data, seed=then.seed, members=then.members)
-    where = f"; {commit}" if commit else ""
+    where = f"; {origin}" if origin else ""
     obstacles += [
         Change(change.component, change.detail + (where if change.component == "code" else ""))
         for change in changes_between(then, today)
@@ -137,7 +137,7 @@ def _family(recorded: Candidate, *, commit: str | None, obstacles: list[Change])
     return family
 
 
-def _commit(tags: Mapping[str, str]) -> str | None:
+def _origin(tags: Mapping[str, str]) -> str | None:
     """Return where git has the recorded code, in words."""
     if "git.sha" not in tags:
         return None

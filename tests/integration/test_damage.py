@@ -129,14 +129,15 @@ def test_a_damaged_candidate_is_not_registered(trained: Any, stored: Path) -> No
 
 
 def test_a_lost_score_is_made_again(trained: Any) -> None:
-    """`evaluate` assesses again a candidate whose metrics or predictions are gone."""
+    """`evaluate` assesses again a candidate whose metrics are gone, or whose predictions are not those it gave."""
     scores = trained.root / f"data/evaluations/digits/scores/{FAMILY}"
-    for name in ("metrics.json", "test_proba.npy"):
-        before = (scores / name).read_bytes()
-        (scores / name).unlink()
-        done = trained.digits("evaluate", "digits")
-        assert done.returncode == 0, done.stderr
-        assert (scores / name).read_bytes() == before
+    before = {path.name: path.read_bytes() for path in scores.iterdir()}
+    (scores / "metrics.json").unlink()
+    proba = np.load(scores / "test_proba.npy")
+    np.save(scores / "test_proba.npy", np.roll(proba, 1, axis=1))
+    done = trained.digits("evaluate", "digits")
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in scores.iterdir()} == before
 
 
 @pytest.mark.parametrize("part", ["leaderboard", "failed", "confidence", "split"])

@@ -11,10 +11,11 @@ import mlflow  # noqa: TID253 - the tests here count its runs
 import pytest
 from mlflow.entities import ViewType  # noqa: TID253 - and those marked as deleted
 
+from digits.errors import MissingError
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps.candidates import fit
-from digits.steps.garbage import find_garbage
+from digits.steps.garbage import collect_garbage, find_garbage
 from digits.steps.memory import known_fits, tracking
 
 
@@ -22,7 +23,7 @@ def _gc(checkout: Any, *, newest: int = 10, remove: bool = False) -> list[tuple[
     """Return kind and name of what is found."""
     project = Project(root=checkout.root)
     memory = known_fits(project, "digits", settings=Settings.load(checkout.root))
-    found = find_garbage(project, "digits", memory=memory, newest=newest, remove=remove)
+    found = (collect_garbage if remove else find_garbage)(project, "digits", memory=memory, newest=newest)
     return [(item.kind, item.name) for item in found]
 
 
@@ -104,7 +105,7 @@ def test_folders_that_no_stage_makes_are_removed(kept: Any) -> None:
     content = {"logistic_regression": {}, "k_nearest_neighbors": {}}
     kept.families({**content, "voting": {"members": list(content)}})
     half = kept.root / "data/candidates/digits/families/.decision_tree.a1b2c3"
-    half.mkdir()
+    (half / ".model.d4e5f6").mkdir(parents=True)  # goes with the folder it is in
     left = kept.root / "data/candidates/digits/families/decision_tree"
     wanted = [("folder", path.relative_to(kept.root).as_posix()) for path in (left, half)]
     assert _gc(kept) == wanted
@@ -115,8 +116,13 @@ def test_folders_that_no_stage_makes_are_removed(kept: Any) -> None:
     assert (left.parent / "logistic_regression/candidate.json").exists()
 
 
-def test_without_a_split_nothing_is_removed(kept: Any) -> None:
-    """Which fits are in use is not known then; so says one line."""
+def test_what_is_not_known_to_be_garbage_stays(kept: Any) -> None:
+    """Without a split, or with an evaluation that lacks a part, nobody knows which fits are in use."""
+    described = kept.root / "data/evaluations/digits/evaluation.json"
+    described.write_text(described.read_text(encoding="utf-8").replace('"leaderboard"', '"board"'), encoding="utf-8")
+    with pytest.raises(MissingError, match=r"nothing is removed of digits.*leaderboard"):
+        _gc(kept, newest=0, remove=True)
+    tracking(Project(root=kept.root), "mnist", settings=Settings.load(kept.root))  # as after a run without a source
     shutil.rmtree(kept.root / "data/splits")
     done = kept.digits("gc", "--newest", "0", "--no-dry-run")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

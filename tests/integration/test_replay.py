@@ -15,6 +15,7 @@ from digits.experiments.recall import fetch
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps.memory import tracking
+from digits.steps.replay import replay
 
 
 def _run_id(ran: Any, family: str) -> str:
@@ -92,3 +93,11 @@ def test_what_is_no_fit_is_one_line(ran: Any) -> None:
     done = ran.digits("replay", "nonsense")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "no run nonsense in MLflow at sqlite:///" in done.stderr
+
+
+def test_a_replay_makes_no_store(checkout: Any) -> None:
+    """Where nothing was fitted yet, nothing is made to say so."""
+    project = Project(root=checkout.root)
+    with pytest.raises(MissingError, match="nothing was ever fitted here"):
+        replay(project, "nonsense", settings=Settings.load(checkout.root))
+    assert not (checkout.root / "mlflow").exists()

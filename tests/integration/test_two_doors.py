@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -30,7 +29,7 @@ from digits.dataset_params import DatasetParams
 from digits.errors import FitFailed, MissingError
 from digits.experiments import assessment
 from digits.experiments.candidate import Candidate
-from digits.experiments.fingerprint import code_has_changed, fingerprint
+from digits.experiments.fingerprint import fingerprint
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
@@ -187,21 +186,36 @@ def test_a_stage_that_dvc_does_not_know_is_named(checkout: Any) -> None:
 
 
 def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Path) -> None:
-    """A lock half-written beside the one that was kept is restored; DVC's list of readers, if damaged, is dropped."""
-    lock, kept = checkout.root / "dvc.lock", checkout.root / ".state/dvc.lock.kept"
-    readers = checkout.root / ".dvc/tmp/rwlock"
-    whole = (root / "dvc.lock").read_bytes()
-    for folder in (kept, readers):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(whole)
-    lock.write_bytes(whole[:1000])
+    """DVC's list of readers, if damaged, is dropped; half a lock is nobody's, DVC's own stays as it is."""
+    half, readers = checkout.root / ".state/dvc.lock", checkout.root / ".dvc/tmp/rwlock"
+    shutil.copy(root / "dvc.lock", checkout.root)
+    for path in (half, readers):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    half.write_text("stages: {ingest@", encoding="utf-8")
     readers.touch()
-    changes(checkout.root, stages=["ingest@digits"])
-    assert lock.read_bytes() == whole
-    assert not kept.exists()
-    kept.touch()  # there was none before
-    changes(checkout.root, stages=["ingest@digits"])
-    assert not lock.exists()
+    assert remembered(checkout.root, stage="ingest@digits", step=lambda: _ingest(checkout))
+    assert not half.exists()
+    assert changes(checkout.root, stages=["ingest@digits"]) == {}
+    recorded, shipped = (
+        yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"] for folder in (checkout.root, root)
+    )
+    assert recorded == shipped
+
+
+def test_what_a_step_has_not_read_is_not_recorded(checkout: Any) -> None:
+    """A source that is changed while a step reads it is read again by the next run."""
+
+    def step() -> None:
+        _ingest(checkout)
+        checkout.params(ingest={"path": "data/sources/other"})
+
+    shutil.copytree(checkout.root / "data/sources/digits", checkout.root / "data/sources/other")
+    assert remembered(checkout.root, stage="ingest@digits", step=step)
+    assert changes(checkout.root, stages=["ingest@digits"]) == {"ingest@digits": []}
+
+
+def _ingest(checkout: Any) -> None:
+    data.ingest(Project(root=checkout.root), "digits", settings=Settings.load(checkout.root))
 
 
 def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +226,10 @@ def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: 
     assert candidates.current(project, "digits", [candidate]) == [candidate]
     kept.families({"decision_tree": {"components": 12}})
     assert candidates.current(project, "digits", [candidate]) == []
+    params = project.params("digits").evaluate
+    assert evaluation.is_current(project, "digits", params=params)
+    kept.params(evaluate={"confidence": 0.9})
+    assert not evaluation.is_current(project, "digits", params=params)
     monkeypatch.setattr(candidates, "code_has_changed", lambda _: True)
     known = _fits(kept)
     with pytest.raises(FitFailed, match="its code was changed while it was fitted"):
@@ -219,9 +237,6 @@ def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: 
     assert not candidate.path.exists()
     (run_id,) = _fits(kept) - known
     assert memory.client.get_run(run_id).info.status == "FAILED"
-    changed = replace(candidate.fingerprint, code={"digits.models.features": "0"})
-    assert code_has_changed(changed)
-    assert not code_has_changed(candidate.fingerprint)
 
 
 @pytest.mark.parametrize("dataset", ["digits", "mnist"])
@@ -319,6 +334,22 @@ def test_what_cannot_be_scored_is_no_success(
     with pytest.raises(FitFailed, match=rf"{broken} \(.*not finite.*voting \(its member {broken} could not be scored"):
         evaluate_command("digits", json=True)
     assert {row["family"] for row in json.loads(capsys.readouterr().out)} == {"logistic_regression", "decision_tree"}
+
+
+def test_what_was_replaced_meanwhile_is_not_scored(kept: Any) -> None:
+    """A candidate whose folder holds another fit by now gives no score in the name of the first, and is no record."""
+    project = Project(root=kept.root)
+    memory = tracking(project, "digits", settings=Settings.load(kept.root))
+    fitted, _ = evaluation.all_remembered(project, "digits", memory=memory)
+    before = (kept.root / "params.yaml").read_bytes()
+    kept.families({"decision_tree": {"components": 12}})
+    candidates.fit(project, "digits", "decision_tree", memory=memory)
+    (kept.root / "params.yaml").write_bytes(before)
+    assert len(candidates.current(project, "digits", [item.candidate for item in fitted])) == len(fitted) - 1
+    shutil.rmtree(kept.root / "data/evaluations")
+    done = evaluation.evaluate(project, "digits", fitted=fitted, failed={}, memory=memory)
+    assert list(done.failed) == ["decision_tree"]
+    assert "were replaced" in done.failed["decision_tree"]
 
 
 def test_candidates_travel_to_a_machine_that_never_saw_the_server(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from digits.experiments import code
 from digits.experiments.code import reachable
 from digits.experiments.fingerprint import fingerprint
 from digits.models.families import FAMILIES
@@ -40,6 +45,20 @@ def test_a_family_depends_on_its_own_code_and_libraries_alone() -> None:
     assert "tensorflow" in cnn.libraries
     assert "tensorflow" not in tree.libraries
     assert "scikit-learn" in tree.libraries
+
+
+def test_half_an_edit_is_a_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Code that is changed, cannot be parsed or is gone is not the code that was counted; a comment is nothing."""
+    module = tmp_path / "digits" / "thing.py"
+    module.parent.mkdir()
+    module.write_text("A = 1\n", encoding="utf-8")
+    monkeypatch.setattr(code, "_PACKAGE", module.parent)
+    digests = code.code_digests(["digits.thing"])
+    for text, changed in (("A = 1  # one\n", False), ("A = 2\n", True), ("A = (\n", True), ("A = '\0'\n", True)):
+        module.write_text(text, encoding="utf-8")
+        assert code.code_has_changed(digests) is changed, text
+    module.unlink()
+    assert code.code_has_changed(digests)
 
 
 def test_imports_are_followed() -> None:
