@@ -115,6 +115,10 @@ class Project:
         """Folder of a dataset's evaluation."""
         return self.root / "data" / "evaluations" / dataset
 
+    def report(self, dataset: str) -> Path:
+        """Page that tells of a dataset's last evaluation."""
+        return self.root / "reports" / f"{dataset}.html"
+
     @property
     def state(self) -> Path:
         """Folder of what belongs to this machine alone: the private Prefect server, downloads, logs."""

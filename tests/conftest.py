@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from digits.data import idx
 from digits.data.sources import MnistSource
+from digits.files import only_one
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,8 +160,17 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def prefect_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the session's Prefect server, with its database."""
-    return tmp_path_factory.mktemp("prefect")
+    """Return the folder of a Prefect server, with a database whose tables are there: to make them takes 13 seconds."""
+    folder = tmp_path_factory.mktemp("prefect")
+    tables = tmp_path_factory.getbasetemp().parent / "prefect-tables"  # one for all processes of this session
+    tables.mkdir(exist_ok=True)
+    with only_one(tables / "lock"):
+        if not (tables / "prefect.db").exists():
+            environment = {**os.environ, "PREFECT_HOME": str(tables), "DO_NOT_TRACK": "1"}
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+    shutil.copy(tables / "prefect.db", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -204,7 +214,7 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
         # A gate that these few families clear: what is tested is the line, not how good they are.
         gate = {"minimum_accuracy": 0.9, "minimum_recall": 0.8, "maximum_log_loss": 1.0}
         checkout.families(families or SMALL)
-        checkout.params(register=gate)
+        checkout.params(register=gate, evaluate={"corrupted_images": 20})
         return checkout
 
     return make
@@ -228,7 +238,7 @@ def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
 @pytest.fixture
 def kept(ran: Checkout, tmp_path: Path) -> Iterator[Checkout]:
     """Return the checkout that ran; what a test changes in it is put right again."""
-    names = ("params.yaml", "dvc.lock", "data", "mlflow", "digits")
+    names = ("params.yaml", "dvc.lock", "data", "mlflow", "reports", "digits")
     for name in names:
         source = ran.root / name
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)

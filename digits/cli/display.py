@@ -129,6 +129,12 @@ def print_leaderboard(evaluation: Mapping[str, Any]) -> None:
         mistakes, known = best["mistakes"], best["mistakes_on_label_errors"]
         wrong = f"{evaluation['label_errors']} test labels are known to be wrong"
         console.print(Text(f"{wrong}: of the {mistakes} mistakes of {best['family']}, {known} are on them", "dim"))
+    claim = evaluation["claim"]
+    verdict = "rejected" if claim["rejected"] else "not rejected"
+    words = (
+        f"the claim of {claim['accuracy']:.1%} accuracy is {verdict} (exact binomial test, p = {claim['p_value']:.2g})"
+    )
+    console.print(Text(words, "dim"))
     for family, reason in evaluation["failed"].items():
         console.print(Text(f"{family}: {reason}", "red"))
 

@@ -106,7 +106,7 @@ def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
     console.print()
     print_leaderboard(read_evaluation(trained.evaluation.path))
     console.print(f"\n[bold]{trained.version}[/bold]: {trained.version.family}, chosen by validation accuracy")
-    console.print(f"Plots and reports  {trained.evaluation.path.relative_to(project.root)}/")
+    console.print(f"Report             {project.report(dataset).relative_to(project.root)}")
     docs = project.docs(dataset) / "index.html"
     if docs.exists():
         console.print(f"Data Docs          {docs.relative_to(project.root)}")

@@ -20,6 +20,7 @@ from digits.data.report import RuleResult, ValidationReport
 from digits.data.rules import ROW_RULES
 from digits.data.snapshot import Snapshot
 from digits.files import replaced_folder
+from digits.pages import PAGE_STYLE
 
 __all__ = ["INDEX", "write_docs"]
 
@@ -29,30 +30,6 @@ _VALIDATIONS = "validations/**/*.html"
 _RESULTS_CLASS = "col-md-10"
 _LEFT_BEHIND = ("script", "style", "link", "img", "iframe", "footer")
 _VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
-
-_STYLE = """\
-:root { color-scheme: light dark; --ink: #1d2430; --soft: #5c6676; --line: #d9dee6; --paper: #fff; --band: #f4f6f9;
-  --good: #18794e; --bad: #c4320a; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa4b2; --line: #333b47; --paper: #14181f;
-  --band: #1c222b; --good: #4cc38a; --bad: #ff8b66; } }
-body { margin: 0 auto; max-width: 72rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; margin: .5rem 0; } h5 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
-h6 { font-size: .95rem; margin: 1rem 0 .2rem; }
-a { color: inherit; } nav a { margin-right: 1rem; }
-p, nav { color: var(--soft); } code { font-size: .85em; overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid var(--line); }
-thead th { background: var(--band); font-weight: 600; }
-td table { width: auto; margin-top: .5rem; } td table td { padding: .1rem .6rem; }
-.good, .text-success, .fa-check-circle { color: var(--good); } .bad, .text-danger { color: var(--bad); }
-.good, .bad { font-weight: 600; white-space: nowrap; }
-.fa-check-circle::before { content: "\\2713"; } .fa-times::before { content: "\\2717"; }
-i { font-style: normal; white-space: nowrap; }
-.badge { background: var(--band); border: 1px solid var(--line); border-radius: .3rem; padding: 0 .3rem; }
-figure { display: inline-block; margin: .4rem .6rem 0 0; font-size: .8rem; text-align: center; }
-figure img { display: block; width: 56px; height: 56px; image-rendering: pixelated; border: 1px solid var(--line); }
-"""
 
 
 def write_docs(path: Path, *, report: ValidationReport, judge: Judge, snapshot: Snapshot) -> None:
@@ -68,7 +45,7 @@ def write_docs(path: Path, *, report: ValidationReport, judge: Judge, snapshot: 
         title = f"{report.dataset}: the contract is {'kept' if report.success else 'broken'}"
         body = _summary(report) + _table(report, snapshot=snapshot)
         (work / INDEX).write_text(_page(title, body, names=names), encoding="utf-8")
-        (work / STYLE).write_text(_STYLE, encoding="utf-8")
+        (work / STYLE).write_text(PAGE_STYLE, encoding="utf-8")
 
 
 def _page(title: str, body: str, *, names: list[str]) -> str:

@@ -1,16 +1,14 @@
-"""An assessment: one candidate scored once on the test rows, with its plots.
+"""An assessment: one candidate scored once on the test rows, as they are and harmed, with its plots.
 
-It lies in the folder of an evaluation: predictions and metrics in ``scores/FAMILY``, plots in ``plots/FAMILY``, and in
-``assessed/FAMILY.json`` of what, and what belongs to this machine: the cost. Does not know of other candidates, but of
-an ensemble's members; ``evaluation`` puts them in order.
+``scores`` knows where it lies. Does not know of other candidates, but of an ensemble's members; ``evaluation`` puts
+them in order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,29 +20,33 @@ from threadpoolctl import threadpool_limits
 from digits.data.split import Split
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
+from digits.experiments.conditions import (
+    Condition,
+    corrupted_images,
+    corrupted_rows,
+    of_corruptions,
+    of_handwriting,
+)
 from digits.experiments.cost import Cost, measure
 from digits.experiments.metrics import Metrics, score
-from digits.files import replaced_folder, sha256_of_folder, write_json
+from digits.experiments.scores import (
+    CONDITIONS,
+    CORRUPTED_PROBA,
+    METRICS,
+    PROBA,
+    files_of,
+    mark_of,
+    plots_folder,
+    scores_folder,
+)
+from digits.files import replaced_folder, write_json
 from digits.models import artifact
 from digits.models.ensembles import Ensemble
 from digits.params import Section
 
-__all__ = [
-    "Assessment",
-    "EvaluateParams",
-    "assess",
-    "forget_others",
-    "is_assessed",
-    "mark_assessed",
-    "plots_folder",
-    "read_cost",
-    "read_metrics",
-    "read_predicted",
-    "scores_folder",
-]
+__all__ = ["Assessment", "EvaluateParams", "assess", "is_assessed", "mark_assessed"]
 
-SCORES, PLOTS, ASSESSED = "scores", "plots", "assessed"
-PROBA, METRICS, REPORT = "test_proba.npy", "metrics.json", "classification_report.txt"
+REPORT = "classification_report.txt"
 CONFUSION_PLOT, MISCLASSIFIED_PLOT, CURVES_PLOT = "confusion_matrix.png", "misclassified.png", "learning_curves.png"
 RELIABILITY_PLOT = "reliability.png"
 
@@ -56,19 +58,26 @@ class EvaluateParams(Section):
     ----------
     confidence
         Nominal coverage of the intervals.
+    claim
+        The accuracy that is claimed of the best family; the test images reject the claim, or do not.
+    corrupted_images
+        How many of the test images are harmed in every way, to see what accuracy is left.
     label_errors
         Rows of the snapshot whose labels are known to be wrong. They count as they are labelled; how many of the
         mistakes are on them is told beside the score.
     """
 
     confidence: float = Field(default=0.95, gt=0, lt=1)
+    claim: float = Field(default=0.95, gt=0, lt=1)
+    corrupted_images: int = Field(default=200, ge=1, le=10_000)
     label_errors: tuple[NonNegativeInt, ...] = ()
 
 
 class Assessment(NamedTuple):
-    """What an assessment gives: the figures, and what the model costs to use."""
+    """What an assessment gives: the figures, also under conditions, and what the model costs to use."""
 
     metrics: Metrics
+    conditions: list[Condition]
     cost: Cost
 
 
@@ -79,42 +88,24 @@ def assessment_key(candidate: Candidate, *, params: EvaluateParams) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def scores_folder(evaluation: Path, family: str) -> Path:
-    """Return the folder of a family's test predictions and metrics in the folder `evaluation`."""
-    return evaluation / SCORES / family
-
-
-def plots_folder(evaluation: Path, family: str) -> Path:
-    """Return the folder of a family's plots in the folder `evaluation`."""
-    return evaluation / PLOTS / family
-
-
 def is_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> bool:
     """Return whether `evaluation` holds an assessment of this very candidate, with the files that it gave."""
     try:
-        mark = json.loads(_mark(evaluation, candidate.family).read_text(encoding="utf-8"))
+        mark = json.loads(mark_of(evaluation, candidate.family).read_text(encoding="utf-8"))
         found = mark["key"], mark["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return found == (assessment_key(candidate, params=params), _files(evaluation, candidate.family))
+    return found == (assessment_key(candidate, params=params), files_of(evaluation, candidate.family))
 
 
 def mark_assessed(candidate: Candidate, *, cost: Cost, params: EvaluateParams, evaluation: Path) -> None:
     """Say in `evaluation` that the assessment is whole, and logged where it is to be seen."""
     content = {
         "key": assessment_key(candidate, params=params),
-        "files": _files(evaluation, candidate.family),
+        "files": files_of(evaluation, candidate.family),
         "cost": cost.as_dict(),
     }
-    write_json(_mark(evaluation, candidate.family), content)
-
-
-def forget_others(evaluation: Path, *, families: Collection[str]) -> None:
-    """Remove what `evaluation` holds of families that are not among `families`."""
-    for folder in (evaluation / SCORES, evaluation / PLOTS):
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.is_dir() and path.name not in families:
-                shutil.rmtree(path)
+    write_json(mark_of(evaluation, candidate.family), content)
 
 
 def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evaluation: Path) -> Assessment:
@@ -137,50 +128,43 @@ def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evalua
     FitFailed
         The candidate gives probabilities that are none.
     """
-    snapshot, rows = split.snapshot, split.test()
-    images, labels = snapshot.images()[rows], np.asarray(snapshot.labels())
+    snapshot, rows, labels = split.snapshot, split.test(), np.asarray(split.snapshot.labels())
+    images, classes = snapshot.images()[rows], np.unique(labels)
     estimator = artifact.load(candidate.model)
-    members = [scores_folder(evaluation, member) for member in candidate.fingerprint.members]
+    predict = partial(_predict, estimator, candidate=candidate, classes=classes, evaluation=evaluation)
     with threadpool_limits(limits=int(candidate.fingerprint.params["threads"])):
-        if isinstance(estimator, Ensemble):
-            proba = estimator.combine(np.stack([np.load(folder / PROBA, allow_pickle=False) for folder in members]))
-        else:
-            proba = _aligned(estimator.predict_proba(images), estimator.classes_, classes=np.unique(labels))
+        proba = predict(PROBA, images)
+        corrupted = predict(CORRUPTED_PROBA, corrupted_images(split, n_images=params.corrupted_images))
         cost = measure(estimator, images, model=candidate.model)
-    metrics = score(labels[rows], proba, classes=np.unique(labels).tolist(), confidence=params.confidence)
+    metrics = score(labels[rows], proba, classes=classes.tolist(), confidence=params.confidence)
+    harmed = labels[corrupted_rows(split, n_images=params.corrupted_images)]
+    conditions = of_handwriting(split, proba, labels[rows], classes=classes)
+    conditions += of_corruptions(corrupted, harmed, classes=classes)
     with replaced_folder(scores_folder(evaluation, candidate.family)) as work:
         np.save(work / PROBA, proba, allow_pickle=False)
+        np.save(work / CORRUPTED_PROBA, corrupted.astype(np.float32), allow_pickle=False)
         write_json(work / METRICS, metrics.model_dump(mode="json"))
+        write_json(work / CONDITIONS, [condition.model_dump() for condition in conditions])
         (work / REPORT).write_text(metrics.report, encoding="utf-8")
     with replaced_folder(plots_folder(evaluation, candidate.family)) as work:
         _draw(candidate, metrics=metrics, images=images, labels=labels[rows], proba=proba, split=split, folder=work)
-    return Assessment(metrics, cost)
+    return Assessment(metrics, conditions, cost)
 
 
-def read_cost(evaluation: Path, family: str) -> Cost:
-    """Read what a family that was marked as assessed costs to use."""
-    return Cost(**json.loads(_mark(evaluation, family).read_text(encoding="utf-8"))["cost"])
-
-
-def read_metrics(evaluation: Path, family: str) -> Metrics:
-    """Read the test metrics that `assess` wrote for a family."""
-    return Metrics.model_validate_json((scores_folder(evaluation, family) / METRICS).read_text(encoding="utf-8"))
-
-
-def read_predicted(evaluation: Path, family: str, *, split: Split) -> NDArray[np.uint8]:
-    """Return ``(n_test,)`` uint8: what a family that `assess` has scored took each test image for."""
-    proba = np.load(scores_folder(evaluation, family) / PROBA, allow_pickle=False)
-    predicted: NDArray[np.uint8] = np.unique(split.snapshot.labels())[proba.argmax(axis=1)]
-    return predicted
-
-
-def _files(evaluation: Path, family: str) -> list[str]:
-    """Return the digests of a family's scores and plots: DVC may bring others into their folders."""
-    return [sha256_of_folder(part(evaluation, family)) for part in (scores_folder, plots_folder)]
-
-
-def _mark(evaluation: Path, family: str) -> Path:
-    return evaluation / ASSESSED / f"{family}.json"
+def _predict(
+    estimator: Any,
+    name: str,
+    images: NDArray[np.uint8],
+    *,
+    candidate: Candidate,
+    classes: NDArray[np.uint8],
+    evaluation: Path,
+) -> NDArray[np.float64]:
+    """Return ``(n_samples, n_classes)`` probabilities; an ensemble's from what its members have written as `name`."""
+    if isinstance(estimator, Ensemble):
+        written = [scores_folder(evaluation, member) / name for member in candidate.fingerprint.members]
+        return estimator.combine(np.stack([np.load(path, allow_pickle=False) for path in written]))
+    return _aligned(estimator.predict_proba(images), estimator.classes_, classes=classes)
 
 
 def _aligned(proba: NDArray[np.float64], columns: NDArray[Any], *, classes: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "DPI", "FAINT", "GRID", "INK", "ORANGE", "PAPER", "blank", "panel", "percent", "save_png"]
+__all__ = ["BLUE", "DPI", "FAINT", "GRID", "INK", "ORANGE", "PALE", "PAPER", "blank", "panel", "percent", "save_png"]
 
 DPI = 150
 MARGIN, HEADING = 0.25, 0.8  # inches: around everything; for title and subtitle
 
-INK, FAINT, GRID, PAPER = "#1b2530", "#66707c", "#e1e5ea", "#f3f5f7"
+INK, FAINT, PALE, GRID, PAPER = "#1b2530", "#66707c", "#bcc4cd", "#e1e5ea", "#f3f5f7"
 # Blue and vermilion of the palette that every kind of colour vision tells apart: M. Okabe and K. Ito,
 # "Color universal design", 2008.
 BLUE, ORANGE = "#0072b2", "#d55e00"

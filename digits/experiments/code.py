@@ -8,12 +8,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["code_digests", "code_has_changed", "library_versions", "reachable"]
+__all__ = ["changed_code", "code_digests", "library_versions", "reachable"]
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -29,19 +29,22 @@ _LIBRARIES = {
 }
 
 
-def code_digests(modules: Iterable[str], *, anew: bool = False) -> dict[str, str]:
+def code_digests(modules: Iterable[str]) -> dict[str, str]:
     """Return module → SHA-256 of its code, for modules of this package given by their full names.
 
-    A file is read once: the code that runs is the one that was there at first. With `anew` it is read as it is now.
+    A file is read once: the code that runs is the one that was there at first.
     """
-    digest = _code_digest.__wrapped__ if anew else _code_digest
-    return {module: digest(module) for module in sorted(modules)}
+    return {module: _code_digest(module) for module in sorted(modules)}
 
 
-def code_has_changed(digests: Mapping[str, str]) -> bool:
-    """Return whether the code of modules, by their digests, is no longer what lies there; half an edit is a change."""
+def changed_code(modules: Iterable[str]) -> set[str]:
+    """Return those of `modules` whose code is no longer what this process has read; half an edit is a change."""
+    return {module for module in set(modules) if _has_changed(module)}
+
+
+def _has_changed(module: str) -> bool:
     try:
-        return code_digests(digests, anew=True) != digests
+        return _code_digest.__wrapped__(module) != _code_digest(module)
     except (SyntaxError, ValueError, OSError):
         return True
 

@@ -5,103 +5,50 @@ Does not know how candidates came to be (``fitting``) or what becomes of the bes
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
-from digits.experiments.assessment import PLOTS, forget_others, read_cost, read_metrics, read_predicted
 from digits.experiments.candidate import Candidate
+from digits.experiments.code import code_digests, reachable
 from digits.experiments.comparison import Comparison, compare, tied_with
-from digits.experiments.cost import Cost
-from digits.experiments.metrics import Metrics
+from digits.experiments.leaderboard import Row, ranked
+from digits.experiments.overview import draw_overview, is_drawn
+from digits.experiments.scores import forget_others, read_conditions, read_cost, read_metrics, read_predicted
+from digits.experiments.statistics import claim_p_value
 from digits.files import write_json
 
-__all__ = ["Evaluation", "Row", "evaluate", "ranked", "read_evaluation"]
+__all__ = ["Claim", "Evaluation", "evaluate", "read_evaluation"]
 
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
-_READ = ("leaderboard", "failed", "confidence", "split", "comparisons", "label_errors")
-LEADERBOARD_PLOT, SAMPLES_PLOT, AGREEMENT_PLOT = "leaderboard.png", "samples.png", "agreement.png"
-PARETO_PLOT = "pareto.png"
+_READ = ("leaderboard", "failed", "confidence", "split", "comparisons", "label_errors", "claim")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the leaderboard; ``as_dict`` gives the names that ``--json`` prints.
+class Claim:
+    """What somebody claims of the best family, held against the test rows.
 
     Attributes
     ----------
-    candidate
-        The candidate.
-    test
-        What it scored on the test rows.
-    cost
-        What it costs to use.
-    reused
-        Whether it was remembered instead of fitted in the run that made this evaluation.
-    tied
-        Whether the test rows cannot tell it from the best; the best itself is.
-    on_label_errors
-        Number of its mistakes that are on test rows whose labels are known to be wrong.
+    accuracy
+        The accuracy that is claimed, in ``[0, 1]``.
+    p_value
+        Of the exact one-sided binomial test: how likely so few right answers are if the claim is true.
+    rejected
+        Whether that is too unlikely, at the evaluation's confidence.
     """
 
-    candidate: Candidate
-    test: Metrics
-    cost: Cost
-    reused: bool
-    tied: bool = False
-    on_label_errors: int = 0
-
-    @property
-    def family(self) -> str:
-        """Name of the family."""
-        return self.candidate.family
-
-    @property
-    def validation_accuracy(self) -> float:
-        """Accuracy on the rows that choose, in ``[0, 1]``."""
-        return self.candidate.validation.accuracy
-
-    @property
-    def test_accuracy(self) -> float:
-        """Accuracy on the test rows, in ``[0, 1]``."""
-        return self.test.accuracy
-
-    @property
-    def test_accuracy_low(self) -> float:
-        """Lower end of its interval."""
-        return self.test.accuracy_interval[0]
-
-    @property
-    def test_accuracy_high(self) -> float:
-        """Upper end of its interval."""
-        return self.test.accuracy_interval[1]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row as plain values: shares in ``[0, 1]``, log loss in nats, times in seconds, sizes in bytes."""
-        return {
-            "family": self.family,
-            "validation_accuracy": self.validation_accuracy,
-            "test_accuracy": self.test_accuracy,
-            "test_accuracy_low": self.test_accuracy_low,
-            "test_accuracy_high": self.test_accuracy_high,
-            "macro_f1": self.test.macro.f1,
-            "log_loss": self.test.log_loss,
-            "fit_seconds": self.candidate.fit_seconds,
-            **self.cost.as_dict(),
-            "tied": self.tied,
-            "mistakes": self.test.n_samples - self.test.n_correct,
-            "mistakes_on_label_errors": self.on_label_errors,
-            "run_id": self.candidate.run_id,
-            "reused": self.reused,
-        }
+    accuracy: float
+    p_value: float
+    rejected: bool
 
 
 @dataclass(frozen=True)
@@ -119,12 +66,18 @@ class Evaluation:
         Family → why it has no candidate.
     comparisons
         Every pair of families on the same test rows.
+    claim
+        The accuracy that was claimed of the best one, and whether the test rows reject that.
+    n_label_errors
+        How many test rows are known to have a wrong label.
     """
 
     path: Path
     rows: tuple[Row, ...]
     failed: Mapping[str, str]
     comparisons: tuple[Comparison, ...]
+    claim: Claim
+    n_label_errors: int
 
     @property
     def best(self) -> Row:
@@ -150,10 +103,12 @@ class Evaluation:
                     reused=row["reused"],
                     tied=row["tied"],
                     on_label_errors=row["mistakes_on_label_errors"],
+                    conditions=tuple(read_conditions(path, row["family"])),
                 )
                 for row in content["leaderboard"]
             )
             comparisons = tuple(Comparison(**item) for item in content["comparisons"])
+            claim = Claim(**content["claim"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _no_evaluation(path, error) from error
         fitted = {row.family: row.candidate.fingerprint.digest for row in rows}
@@ -161,7 +116,14 @@ class Evaluation:
             raise MissingError(
                 f"the evaluation in {path} is of other candidates than there are now; run `digits evaluate {path.name}`"
             )
-        return cls(path=path, rows=rows, failed=content["failed"], comparisons=comparisons)
+        return cls(
+            path=path,
+            rows=rows,
+            failed=content["failed"],
+            comparisons=comparisons,
+            claim=claim,
+            n_label_errors=content["label_errors"],
+        )
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
@@ -194,6 +156,7 @@ def evaluate(
     reused: Iterable[str] = (),
     failed: Mapping[str, str] | None = None,
     label_errors: Sequence[int] = (),
+    claim: float = 0.95,
 ) -> Evaluation:
     """Put assessed candidates in order and write the evaluation into `path`.
 
@@ -211,6 +174,8 @@ def evaluate(
         Family → why it has no candidate.
     label_errors
         Rows of the snapshot whose labels are known to be wrong.
+    claim
+        The accuracy that is claimed of the best one.
 
     Raises
     ------
@@ -227,6 +192,7 @@ def evaluate(
             test=read_metrics(path, candidate.family),
             cost=read_cost(path, candidate.family),
             reused=candidate.family in kept,
+            conditions=tuple(read_conditions(path, candidate.family)),
         )
         for candidate in candidates
     )
@@ -244,39 +210,49 @@ def evaluate(
         )
         for row in rows
     )
-    evaluation = Evaluation(path=path, rows=rows, failed=dict(failed or {}), comparisons=comparisons)
-    forget_others(path, families={row.family for row in rows})
-    _draw_overview(evaluation, split=split)
-    _draw_agreement(predicted, labels, evaluation=evaluation, dataset=split.snapshot.dataset)
-    write_json(path / METRICS, _figures(evaluation))
-    write_json(
-        path / DESCRIPTION,
-        {
-            "snapshot": split.snapshot.digest,
-            "split": split.digest,
-            "confidence": evaluation.best.test.confidence,
-            "leaderboard": [row.as_dict() for row in evaluation.rows],
-            "fingerprints": {row.family: row.candidate.fingerprint.digest for row in evaluation.rows},
-            "failed": evaluation.failed,
-            "label_errors": int(wrong_labels.sum()),
-            "comparisons": [item.as_dict() for item in comparisons],
-        },
+    p_value = claim_p_value(best.test.n_correct, best.test.n_samples, claim=claim)
+    evaluation = Evaluation(
+        path=path,
+        rows=rows,
+        failed=dict(failed or {}),
+        comparisons=comparisons,
+        claim=Claim(accuracy=claim, p_value=p_value, rejected=p_value < 1 - best.test.confidence),
+        n_label_errors=int(wrong_labels.sum()),
     )
+    forget_others(path, families={row.family for row in rows})
+    content = _description(evaluation, split=split)
+    if not _is_drawn(path, content):
+        draw_overview(rows, split=split, path=path)
+    write_json(path / METRICS, _figures(evaluation))
+    write_json(path / DESCRIPTION, content)
     return evaluation
 
 
-def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Return the rows best first, by validation data alone: accuracy, then log loss, then the family's name."""
-    return tuple(
-        sorted(
-            rows,
-            key=lambda row: (
-                -row.candidate.validation.accuracy,
-                row.candidate.validation.log_loss,
-                row.candidate.family,
-            ),
-        )
-    )
+def _description(evaluation: Evaluation, *, split: Split) -> dict[str, Any]:
+    """Return what ``evaluation.json`` holds."""
+    code = code_digests(reachable(__name__, below="digits.experiments"))
+    return {
+        "snapshot": split.snapshot.digest,
+        "split": split.digest,
+        "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
+        "confidence": evaluation.best.test.confidence,
+        "leaderboard": [row.as_dict() for row in evaluation.rows],
+        "fingerprints": {row.family: row.candidate.fingerprint.digest for row in evaluation.rows},
+        "failed": evaluation.failed,
+        "label_errors": evaluation.n_label_errors,
+        "claim": asdict(evaluation.claim),
+        "comparisons": [item.as_dict() for item in evaluation.comparisons],
+    }
+
+
+def _is_drawn(path: Path, content: Mapping[str, Any]) -> bool:
+    """Return whether the pictures of this very evaluation are there; who was reused is in none of them."""
+    try:
+        before = read_evaluation(path)
+    except MissingError:
+        return False
+    rows = [[{**row, "reused": None} for row in each["leaderboard"]] for each in (before, content)]
+    return rows[0] == rows[1] and {**before, "leaderboard": None} == {**content, "leaderboard": None} and is_drawn(path)
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
@@ -284,41 +260,3 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
     names = ("validation_accuracy", "test_accuracy", "macro_f1", "log_loss")
     figures = {row.family: {name: row.as_dict()[name] for name in names} for row in evaluation.rows}
     return {"best": {"family": evaluation.best.family, **figures[evaluation.best.family]}, "families": figures}
-
-
-def _draw_overview(evaluation: Evaluation, *, split: Split) -> None:
-    from digits.experiments.canvas import save_png
-    from digits.experiments.galleries import sample_grid
-    from digits.experiments.pareto import pareto
-    from digits.experiments.standings import leaderboard
-
-    snapshot, best = split.snapshot, evaluation.best
-    board = leaderboard(
-        evaluation.rows,
-        dataset=snapshot.dataset,
-        n_validation=best.candidate.validation.n_samples,
-        n_test=best.test.n_samples,
-        confidence=best.test.confidence,
-    )
-    save_png(board, evaluation.path / PLOTS / LEADERBOARD_PLOT)
-    # Times are never the same twice: not among what DVC keeps.
-    prices = pareto(evaluation.rows, dataset=snapshot.dataset, n_test=best.test.n_samples)
-    save_png(prices, evaluation.path / PARETO_PLOT)
-    rows = split.development()
-    samples = sample_grid(
-        snapshot.images()[rows],
-        np.asarray(snapshot.labels())[rows],
-        max_value=snapshot.max_value,
-        dataset=snapshot.dataset,
-    )
-    save_png(samples, evaluation.path / PLOTS / SAMPLES_PLOT)
-
-
-def _draw_agreement(
-    predicted: Mapping[str, NDArray[np.uint8]], labels: NDArray[np.uint8], *, evaluation: Evaluation, dataset: str
-) -> None:
-    from digits.experiments.agreement import agreement
-    from digits.experiments.canvas import save_png
-
-    if len(predicted) > 1:
-        save_png(agreement(predicted, labels, dataset=dataset), evaluation.path / PLOTS / AGREEMENT_PLOT)

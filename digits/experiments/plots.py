@@ -18,7 +18,10 @@ from digits.experiments.canvas import BLUE, FAINT, GRID, INK, MARGIN, ORANGE, bl
 from digits.experiments.galleries import misclassified, sample_grid
 from digits.experiments.metrics import Metrics
 from digits.experiments.pareto import Priced, pareto
+from digits.experiments.per_digit import per_digit
 from digits.experiments.reliability import reliability
+from digits.experiments.robustness import robustness
+from digits.experiments.roc import roc_and_precision_recall
 from digits.experiments.standings import Standing, leaderboard
 
 if TYPE_CHECKING:
@@ -34,7 +37,10 @@ __all__ = [
     "learning_curves",
     "misclassified",
     "pareto",
+    "per_digit",
     "reliability",
+    "robustness",
+    "roc_and_precision_recall",
     "sample_grid",
     "save_png",
 ]

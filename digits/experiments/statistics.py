@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 from digits.errors import ParamsError
 
-__all__ = ["holm", "mcnemar_exact", "wilson_interval"]
+__all__ = ["claim_p_value", "holm", "mcnemar_exact", "wilson_interval"]
 
 
 def wilson_interval(correct: int, total: int, *, confidence: float) -> tuple[float, float]:
@@ -100,6 +100,38 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(min(only_first, only_second), trials).pvalue)
+
+
+def claim_p_value(correct: int, total: int, *, claim: float) -> float:
+    """Return how likely so few right answers are, or fewer, if the accuracy is what somebody claims.
+
+    The exact one-sided binomial test: a small value speaks against the claim. No value speaks for it; a claim that is
+    not rejected may still be false.
+
+    Parameters
+    ----------
+    correct, total
+        Number of images that were read rightly, and of all; ``0 <= correct <= total``, ``total >= 1``.
+    claim
+        The accuracy that is claimed, in ``[0, 1]``.
+
+    Returns
+    -------
+    float
+        In ``[0, 1]``.
+
+    Raises
+    ------
+    ParamsError
+        An argument lies outside its range.
+    """
+    if total < 1 or not 0 <= correct <= total:
+        raise ParamsError(f"{correct} correct of {total}: no proportion; pass 0 <= correct <= total and total >= 1")
+    if not 0 <= claim <= 1:
+        raise ParamsError(f"claim is {claim}, wanted an accuracy from 0 to 1; 0.95 is usual")
+    from scipy.stats import binomtest
+
+    return float(binomtest(correct, total, claim, alternative="less").pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

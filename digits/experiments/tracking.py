@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import Candidate
 from digits.experiments.connection import answering, connect, first_line, holds_nothing
-from digits.experiments.cost import Cost
-from digits.experiments.metrics import Metrics
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
     from digits.data.snapshot import Snapshot
+    from digits.experiments.assessment import Assessment
     from digits.experiments.fingerprint import Fingerprint
 
 __all__ = ["Tracking"]
@@ -178,18 +177,23 @@ class Tracking:
             self.client.set_terminated(run_id, "KILLED")
         return died
 
-    def log_evaluation(self, run_id: str, *, metrics: Metrics, cost: Cost, folders: Iterable[Path]) -> None:
-        """Log a candidate's test metrics, its cost, and the folders of its scores and plots onto its run."""
+    def log_evaluation(self, run_id: str, *, assessment: Assessment, folders: Iterable[Path]) -> None:
+        """Log a candidate's test figures, its cost, and the folders of its scores and plots onto its run."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        figures = {f"test_{name}": value for name, value in metrics.flat().items()}
-        figures |= {f"cost_{name}": value for name, value in cost.as_dict().items()}
+        figures = {f"test_{name}": value for name, value in assessment.metrics.flat().items()}
+        figures |= {f"cost_{name}": value for name, value in assessment.cost.as_dict().items()}
+        for item in assessment.conditions:
+            section = "handwriting" if item.is_handwriting else "robustness"
+            figures[f"{section}/{item.kind.replace(' ', '_')}_{item.level}"] = item.accuracy
         self._log_metrics(run_id, [Metric(name, value, now, 0) for name, value in figures.items()])
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
 
-    def log_summary(self, run_id: str, *, figures: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:
+    def log_summary(
+        self, run_id: str, *, figures: Mapping[str, float], tags: Mapping[str, str], files: Iterable[Path]
+    ) -> None:
         """Log the figures, tags and files that sum up a pipeline run onto its parent run."""
         from mlflow.entities import Metric, RunTag
 
@@ -199,7 +203,7 @@ class Tracking:
             metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
-        for path in sorted([*folder.glob("*.*"), *(folder / "plots").glob("*.*")]):
+        for path in files:
             self.client.log_artifact(run_id, str(path))
 
     def fit_seconds(self) -> dict[str, float]:

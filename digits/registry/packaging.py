@@ -1,4 +1,4 @@
-"""A candidate as MLflow packages it: files, signature, input example, requirements, and a card for people."""
+"""A candidate as MLflow packages it: files, signature, input example, requirements."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import digits
-from digits.experiments.evaluation import Row
-from digits.registry.gate import Decision
+from digits.experiments.leaderboard import Row
 
 if TYPE_CHECKING:
     from digits.data.snapshot import Snapshot
 
-__all__ = ["ARTIFACT", "log_model", "model_card"]
+__all__ = ["ARTIFACT", "log_model"]
 
 SERVED = Path(__file__).with_name("served.py")
 PACKAGE = Path(digits.__file__).parent
@@ -78,19 +77,3 @@ def log_model(row: Row, *, snapshot: Snapshot, experiment_id: str) -> tuple[str,
         validate_serving_input=False,
     )
     return info.model_uri, info.model_id
-
-
-def model_card(row: Row, *, snapshot: Snapshot, decision: Decision) -> str:
-    """Return the version's model card, in Markdown."""
-    low, high = row.test.accuracy_interval
-    criteria = "\n".join(
-        f"| {criterion.name} | {criterion.found:.4f} | {criterion.wanted} | {'yes' if criterion.passed else 'no'} |"
-        for criterion in decision.criteria
-    )
-    return (
-        f"**{row.candidate.family}** on {snapshot.dataset}, snapshot `{snapshot.digest[:12]}`: "
-        f"test accuracy {row.test.accuracy:.4f} ({row.test.confidence:.0%} interval {low:.4f} to {high:.4f}, "
-        f"{row.test.n_samples} images), macro F1 {row.test.macro.f1:.4f}, log loss {row.test.log_loss:.4f}. "
-        f"Chosen by validation accuracy, {row.candidate.validation.accuracy:.4f}.\n\n"
-        f"| gate | found | wanted | met |\n|---|---|---|---|\n{criteria}\n"
-    )

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ServerError
 from digits.experiments.connection import holds_nothing
-from digits.experiments.evaluation import Row
+from digits.experiments.leaderboard import Row
 from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
 from digits.models import artifact
+from digits.registry.card import model_card
 from digits.registry.gate import Decision
-from digits.registry.packaging import ARTIFACT, log_model, model_card
+from digits.registry.packaging import ARTIFACT, log_model
 
 if TYPE_CHECKING:
     from digits.data.snapshot import Snapshot
@@ -28,6 +29,7 @@ __all__ = ["PRODUCTION", "STAGING", "ModelVersion", "Registry"]
 log = logging.getLogger(__name__)
 
 PRODUCTION, STAGING = "production", "staging"
+CARD = "model_card.md"
 TAG_STAGE, TAG_GATE = "stage", "gate"
 
 
@@ -121,12 +123,14 @@ class Registry:
             )
         source, model_id = log_model(row, snapshot=snapshot, experiment_id=self._experiment_id)
         self._ensure_model()
+        card = model_card(row, snapshot=snapshot, decision=decision, name=self.name)
+        self._client.log_text(row.candidate.run_id, card, CARD)
         created = self._client.create_model_version(
             self.name,
             source=source,
             run_id=row.candidate.run_id,
             model_id=model_id,
-            description=model_card(row, snapshot=snapshot, decision=decision),
+            description=card,
             tags={
                 TAG_FAMILY: row.candidate.family,
                 TAG_FINGERPRINT: row.candidate.fingerprint.digest,

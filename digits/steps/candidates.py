@@ -11,7 +11,7 @@ from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
-from digits.experiments.code import code_has_changed
+from digits.experiments.code import changed_code
 from digits.experiments.connection import answering
 from digits.experiments.fingerprint import Fingerprint, fingerprint
 from digits.experiments.recall import Recalled, recall
@@ -113,7 +113,7 @@ def _train(
             path=project.candidate(dataset, family),
             members=members,
         ).fitted_by(run_id)
-        if code_has_changed(print_.code):
+        if changed_code(print_.code):
             shutil.rmtree(candidate.path)
             raise FitFailed("its code was changed while it was fitted, so nobody knows which one did it; run again")
         memory.log_candidate(candidate, run_id=run_id)
@@ -157,12 +157,14 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
 def current(project: Project, dataset: str, candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return those of a dataset's candidates that lie in their folders and that params, data and code now give."""
     params, data = project.params(dataset).fit, load_split(project, dataset).digest
+    found = list(candidates)
+    changed = changed_code(module for candidate in found for module in candidate.fingerprint.code)
     return [
         candidate
-        for candidate in candidates
+        for candidate in found
         if candidate.family in params.families
         and candidate.is_in_place()
-        and not code_has_changed(candidate.fingerprint.code)
+        and changed.isdisjoint(candidate.fingerprint.code)
         and fingerprint_of(params, candidate.family, data=data).digest == candidate.fingerprint.digest
     ]
 

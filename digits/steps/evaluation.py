@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
+from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.events import report
 from digits.experiments.assessment import (
@@ -12,14 +16,14 @@ from digits.experiments.assessment import (
     assess,
     is_assessed,
     mark_assessed,
-    plots_folder,
-    scores_folder,
 )
 from digits.experiments.candidate import Candidate
-from digits.experiments.code import code_digests, code_has_changed, reachable
+from digits.experiments.code import changed_code, reachable
 from digits.experiments.connection import answering
-from digits.experiments.evaluation import Evaluation
+from digits.experiments.evaluation import Evaluation, read_evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
+from digits.experiments.report import write_report
+from digits.experiments.scores import plots_folder, scores_folder
 from digits.experiments.tracking import TAG_EVALUATED, Tracking
 from digits.experiments.workers import InProcess, WorkerDied, Workers
 from digits.files import only_one
@@ -73,7 +77,7 @@ def evaluate(
     with only_one(project.lock(dataset, "evaluation")):
         rows, folder = load_split(project, dataset), project.evaluation(dataset)
         params = project.params(dataset).evaluate
-        reasons = dict(failed)
+        reasons, before = dict(failed), _last(folder)
         report("evaluate", subject=dataset, state="running")
         crew = workers or InProcess()
 
@@ -85,11 +89,11 @@ def evaluate(
             with only_one(project.lock(dataset, candidate.family)):
                 if not candidate.is_in_place():
                     raise FitFailed("its files were replaced or damaged since it was fitted; run again")
-                metrics, cost = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
+                result = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
             if candidate.run_id:
                 made = [part(folder, candidate.family) for part in (scores_folder, plots_folder)]
-                memory.log_evaluation(candidate.run_id, metrics=metrics, cost=cost, folders=made)
-            mark_assessed(candidate, cost=cost, params=params, evaluation=folder)
+                memory.log_evaluation(candidate.run_id, assessment=result, folders=made)
+            mark_assessed(candidate, cost=result.cost, params=params, evaluation=folder)
 
         # Ensembles combine what their members predict, so the members come first.
         for wave in (False, True):
@@ -103,9 +107,11 @@ def evaluate(
             reused=[item.candidate.family for item in scored if item.reused],
             failed=reasons,
             label_errors=params.label_errors,
+            claim=params.claim,
         )
+        page = _write_report(project, evaluation, rows=rows, before=before)
         if parent:
-            _sum_up(evaluation, memory=memory, run_id=parent)
+            _sum_up(evaluation, memory=memory, run_id=parent, page=page)
         best = evaluation.best
         report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
         return evaluation
@@ -113,8 +119,8 @@ def evaluate(
 
 def is_current(project: Project, dataset: str, *, params: EvaluateParams) -> bool:
     """Return whether an evaluation with these params, made by this process, is what params and code now give."""
-    code = code_digests(reachable(evaluate_candidates.__module__, below="digits.experiments"))
-    return params == project.params(dataset).evaluate and not code_has_changed(code)
+    code = reachable(evaluate_candidates.__module__, below="digits.experiments")
+    return params == project.params(dataset).evaluate and not changed_code(code)
 
 
 def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate], *, count: int) -> dict[str, str]:
@@ -143,7 +149,29 @@ def _twice(function: Callable[[Candidate], None], candidate: Candidate) -> None:
         function(candidate)
 
 
-def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str) -> None:
+def _last(folder: Path) -> dict[str, Any] | None:
+    """Return the evaluation that lies in a folder; None when there is none that can be read."""
+    try:
+        return read_evaluation(folder)
+    except MissingError:
+        return None
+
+
+def _write_report(project: Project, evaluation: Evaluation, *, rows: Split, before: dict[str, Any] | None) -> Path:
+    dataset = rows.snapshot.dataset
+    page, docs = project.report(dataset), project.docs(dataset) / "index.html"
+    write_report(
+        page,
+        evaluation,
+        split=rows,
+        before=before,
+        data_docs=os.path.relpath(docs, page.parent) if docs.exists() else None,
+        git=project.git_tags(),
+    )
+    return page
+
+
+def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str, page: Path) -> None:
     best = evaluation.best
     memory.log_summary(
         run_id,
@@ -157,5 +185,5 @@ def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str) -> None:
             "best.run_id": str(best.candidate.run_id),
             TAG_EVALUATED: " ".join(str(row.candidate.run_id) for row in evaluation.rows),
         },
-        folder=evaluation.path,
+        files=[page, *sorted([*evaluation.path.glob("*.*"), *(evaluation.path / "plots").glob("*.*")])],
     )

@@ -106,10 +106,6 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
     first = checkout.digits("run", "digits", "--json")
     assert first.returncode == 0, first.stderr
     client, moments = _client(checkout), random.Random(0)  # noqa: S311 - moments, not secrets
-    _lose(checkout, client, SLOW)
-    start = time.monotonic()
-    assert checkout.digits("run", "digits").returncode == 0
-    seconds = min(time.monotonic() - start, 10)  # where others keep the machine busy, the fits of half the kills tell
     hit = 0
     for number in range(KILLS):
         for family in (SLOW, list(families)[number % len(families)]):
@@ -120,10 +116,10 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
                 time.sleep(0.1)
             time.sleep(moments.uniform(0, 1))
         else:
-            time.sleep(moments.uniform(0.3, 1.0) * seconds)
+            time.sleep(moments.uniform(3, 10))
         hit += process.poll() is None
         workers = _workers(psutil.Process(process.pid)) if process.poll() is None else []
-        if number % 3 == 2 and workers:
+        if number % 4 == 3 and workers:
             moments.choice(workers).kill()
             with _ended(process):
                 assert process.wait(120) == 0

@@ -19,6 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digits.project import Project
+from digits.settings import Settings
+from digits.steps.candidates import fit
+from digits.steps.evaluation import evaluate
+from digits.steps.memory import tracking
+
 FAMILIES = {
     "logistic_regression": {},
     "decision_tree": {"components": 10},
@@ -116,12 +122,73 @@ def test_the_best_candidate_is_registered(ran: Any) -> None:
         "digits",
         "data",
         "mlflow",
+        "reports",
         ".dvc",
         ".state",
     }
     assert {path.name for path in ran.root.iterdir()} == beside
     assert model.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "uint8", "shape": (-1, 8, 8)}
     assert model.saved_input_example_info is not None
+
+
+def test_the_version_has_a_model_card(ran: Any) -> None:
+    """Data, split, figures, slices, failures, gate and the way back: on the version, and beside its candidate."""
+    client = _client(ran)
+    version = client.get_model_version_by_alias("digits-classifier", "production")
+    best = json.loads(ran.first.stdout)[0]
+    card = version.description
+    assert (ran.root / "mlflow/artifacts" / version.run_id / "artifacts/model_card.md").read_text("utf-8") == card
+    for words in (f"**{best['family']}**", f"{100 * best['test_accuracy']:.2f} %", "1,797 images", "thickness: thin"):
+        assert words in card
+    snapshot = json.loads((ran.root / "data/snapshots/digits/snapshot.json").read_text("utf-8"))
+    assert snapshot["digest"][:12] in card
+    matrix = json.loads((ran.root / f"data/evaluations/digits/scores/{best['family']}/metrics.json").read_text("utf-8"))
+    confusion = np.array(matrix["confusion"])
+    worst = (confusion - np.diag(np.diag(confusion))).max()
+    assert f": {worst} of " in card.partition("Known failures")[2].splitlines()[1]
+    assert "lower end of the accuracy's interval" in card
+    assert "set_registered_model_alias" in card
+
+
+def test_the_report_is_one_page_for_all(kept: Any) -> None:
+    """Figures, pictures and data facts, with nothing loaded from elsewhere; and what has changed since the last one."""
+    page = kept.root / "reports/digits.html"
+    text, rows = page.read_text(encoding="utf-8"), json.loads(kept.first.stdout)
+    for row in rows:
+        assert f"{100 * row['test_accuracy']:.2f}\u202f%" in text
+        assert f'id="{row["family"]}"' in text
+    assert not re.findall(r"(?:src|href)=\"(?!data:image/png;base64,|#|\.\./data/docs/digits/index\.html\")", text)
+    assert text.count("data:image/png") >= 7 + 3 * len(rows)
+    assert (page.parent / "../data/docs/digits/index.html").exists()
+    assert "Since the last evaluation" not in text
+    (run,) = _client(kept).search_runs(
+        [_client(kept).get_experiment_by_name("digits").experiment_id], "tags.kind = 'pipeline'", max_results=1
+    )
+    logged = _client(kept).download_artifacts(run.info.run_id, "digits.html")
+    assert "Leaderboard" in Path(logged).read_text(encoding="utf-8")
+    families = {"decision_tree": {"components": 20}, "k_nearest_neighbors": {}}
+    kept.families(families)
+    project = Project(root=kept.root)
+    memory = tracking(project, "digits", settings=Settings.load(kept.root))
+    fitted = [fit(project, "digits", name, memory=memory) for name in families]
+    evaluate(project, "digits", fitted=fitted, failed={}, memory=memory)
+    text = page.read_text(encoding="utf-8")
+    assert "logistic_regression is no longer there" in text
+    assert "Fitted with other params, data or code: decision_tree, " in text
+
+
+def test_accuracy_under_conditions_is_logged(ran: Any) -> None:
+    """Every third of handwriting holds test images, and every harm has a figure on the candidate's run."""
+    best = json.loads(ran.first.stdout)[0]
+    metrics = _client(ran).get_run(best["run_id"]).data.metrics
+    found = json.loads(
+        (ran.root / f"data/evaluations/digits/scores/{best['family']}/conditions.json").read_text("utf-8")
+    )
+    thirds = [item for item in found if item["kind"] == "slant"]
+    assert sum(item["n_samples"] for item in thirds) == 797
+    assert sum(item["n_correct"] for item in thirds) == round(797 * best["test_accuracy"])
+    noise = {item["level"]: item["n_correct"] / 20 for item in found if item["kind"] == "noise"}
+    assert {level: metrics[f"robustness/noise_{level}"] for level in noise} == noise
 
 
 def test_the_registered_model_takes_raw_images(ran: Any) -> None:
@@ -180,11 +247,10 @@ def test_known_label_errors_are_told_beside_the_score(kept: Any) -> None:
     kept.params(evaluate={"label_errors": known})
     done = kept.digits("evaluate", "digits")
     assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
     told = (
         f"{len(known) - 1} test labels are known to be wrong: of the {len(wrong)} mistakes of {best}, {len(wrong) - 1}"
     )
-    assert told in last
+    assert told in done.stdout
     after = json.loads(kept.digits("leaderboard", "digits", "--json").stdout)
     assert [row["test_accuracy"] for row in after] == [row["test_accuracy"] for row in before]
 
@@ -213,7 +279,7 @@ def test_a_terminal_shows_the_steps_and_no_other_progress(ran: Any) -> None:
     for step in ("ingest   digits", "validate digits", "split    digits", "fit      voting", "evaluate digits"):
         assert any(step in line for line in lines), step
     shown = ("ingest", "validate", "split", "fit ", "evaluate", "register", "family", "digits-classifier")
-    shown += ("Plots", "Data Docs", "Experiments", "Read a picture", *FAMILIES)
+    shown += ("the claim of", "Report", "Data Docs", "Experiments", "Read a picture", *FAMILIES)
     assert [line for line in lines if not any(word in line for word in shown)] == []
 
 

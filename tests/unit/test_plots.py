@@ -18,6 +18,8 @@ from PIL import Image
 
 from digits.errors import FitFailed, MissingError
 from digits.experiments import plots
+from digits.experiments.conditions import Condition
+from digits.experiments.corruptions import CORRUPTIONS
 from digits.experiments.cost import Cost
 from digits.experiments.metrics import score
 from digits.experiments.statistics import wilson_interval
@@ -101,6 +103,15 @@ def gallery(scored: Scored, *, rows: NDArray[np.int64], limit: int = 40) -> Figu
     )
 
 
+def harmed(share: float) -> list[Condition]:
+    """Return what is left of 20 images under every kind and strength of harm."""
+    return [
+        Condition(kind=kind.name, level=f"{strength:g}", n_samples=20, n_correct=int(20 * share), mean_confidence=0.5)
+        for kind in CORRUPTIONS
+        for strength in kind.strengths
+    ]
+
+
 def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
     """Return how each plot is drawn."""
     metrics = score(scored.y_true, scored.y_proba, classes=range(10), confidence=0.95)
@@ -123,6 +134,13 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
             dataset="digits",
             n_test=200,
         ),
+        "per_digit": lambda: plots.per_digit({"svm": metrics, "sgd": metrics}, dataset="digits"),
+        "roc_and_precision_recall": lambda: plots.roc_and_precision_recall(
+            {"svm": scored.y_proba, "sgd": scored.y_proba**2},
+            scored.y_true[:, np.newaxis] == np.arange(10),
+            dataset="digits",
+        ),
+        "robustness": lambda: plots.robustness({"svm": harmed(0.8), "sgd": harmed(0.9)}, dataset="digits"),
         "agreement": lambda: plots.agreement(
             {"svm": predicted, "k_nearest_neighbors": scored.y_true}, scored.y_true, dataset="digits"
         ),
@@ -138,6 +156,9 @@ PLOTS = [
     "reliability",
     "agreement",
     "pareto",
+    "per_digit",
+    "roc_and_precision_recall",
+    "robustness",
 ]
 
 
@@ -173,7 +194,7 @@ def test_headings_say_what_is_shown(name: str, scored: Scored) -> None:
     heading = " ".join(texts(every_plot(scored)[name]())[:2])
 
     assert "digits" in heading
-    assert any(count in heading for count in ("200", "1,000"))
+    assert any(count in heading for count in ("200", "1,000", "20 test images"))
 
 
 def test_an_interrupted_drawing_leaves_the_old_picture(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy.stats import binom, binomtest
 
 from digits.errors import ParamsError
 from digits.experiments.comparison import compare, tied_with
-from digits.experiments.statistics import holm, mcnemar_exact, wilson_interval
+from digits.experiments.statistics import claim_p_value, holm, mcnemar_exact, wilson_interval
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
@@ -118,3 +118,24 @@ def test_families_are_tied_that_the_images_do_not_tell_apart() -> None:
     assert comparisons[0].p_value == comparisons[0].adjusted == 0.5
     assert tied_with("all", comparisons, confidence=0.95) == {"nearly"}
     assert tied_with("half", comparisons, confidence=0.95) == set()
+
+
+@pytest.mark.parametrize(("correct", "total", "claim"), [(95, 100, 0.95), (0, 10, 0.5), (780, 797, 0.99), (5, 5, 0.1)])
+def test_a_claim_is_held_against_the_binomial_distribution(correct: int, total: int, claim: float) -> None:
+    """The p-value is the probability of so few right answers, or fewer, if the claim is true."""
+    assert claim_p_value(correct, total, claim=claim) == pytest.approx(binom.cdf(correct, total, claim))
+
+
+def test_a_true_claim_is_rarely_rejected() -> None:
+    """At 95 % confidence a true claim is rejected in at most 5 % of all samples: exact, every count is weighed."""
+    total, claim = 797, 0.95
+    counts = np.arange(total + 1)
+    rejected = np.array([claim_p_value(int(count), total, claim=claim) < 0.05 for count in counts])
+    assert 0.03 < binom.pmf(counts, total, claim)[rejected].sum() <= 0.05
+
+
+@pytest.mark.parametrize(("correct", "total", "claim"), [(1, 0, 0.9), (3, 2, 0.9), (1, 2, 1.5)])
+def test_an_impossible_claim_is_refused(correct: int, total: int, claim: float) -> None:
+    """Counts that make no proportion, and a claim that is none, are named."""
+    with pytest.raises(ParamsError, match=r"no proportion|claim is 1.5"):
+        claim_p_value(correct, total, claim=claim)

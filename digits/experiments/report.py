@@ -1,0 +1,138 @@
+"""The report of one evaluation: a page for people that is whole in one file, pictures and all."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from digits.data.split import Split
+from digits.experiments import strokes
+from digits.experiments.corruptions import CORRUPTIONS
+from digits.experiments.evaluation import Evaluation
+from digits.experiments.overview import PICTURES
+from digits.experiments.robustness import at_reference
+from digits.experiments.scores import plots_folder
+from digits.experiments.statistics import wilson_interval
+from digits.files import replaced_file
+from digits.pages import PAGE_STYLE
+
+__all__ = ["changes_since", "write_report"]
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def write_report(
+    path: Path,
+    evaluation: Evaluation,
+    *,
+    split: Split,
+    before: Mapping[str, Any] | None = None,
+    data_docs: str | None = None,
+    git: Mapping[str, str] | None = None,
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    path
+        The file.
+    evaluation
+        What it tells of.
+    split
+        What the families were fitted and assessed on.
+    before
+        The evaluation before this one, as `read_evaluation` gives it, if there was one.
+    data_docs
+        Address of the Data Docs, relative to the page, if they are there.
+    git
+        The tags that name the code.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": _percent, "bytes": _bytes, "change": _change}
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    best = evaluation.best
+    handwriting = [item for item in best.conditions if item.is_handwriting]
+    text = page.render(
+        style=PAGE_STYLE,
+        dataset=split.snapshot.dataset,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        evaluation=evaluation,
+        best=best,
+        snapshot=split.snapshot,
+        split=split,
+        sizes={
+            "to learn from": len(split.development()),
+            "validated on": len(split.validation()),
+            "to test": best.test.n_samples,
+        },
+        git=git or {},
+        data_docs=data_docs,
+        changes=changes_since(before, evaluation, split=split),
+        accuracy_before={row["family"]: row["test_accuracy"] for row in (before or {}).get("leaderboard", ())},
+        kinds=[kind.name for kind in CORRUPTIONS],
+        strengths={kind.name: f"{kind.reference:g} {kind.unit}" for kind in CORRUPTIONS},
+        at_reference={row.family: at_reference(row.conditions) for row in evaluation.rows},
+        handwriting={kind: [item for item in handwriting if item.kind == kind] for kind in strokes.LEVELS},
+        interval=lambda item: wilson_interval(item.n_correct, item.n_samples, confidence=best.test.confidence),
+        overview=[_embedded(evaluation.path / name) for name in PICTURES],
+        plots={
+            row.family: [_embedded(file) for file in sorted(plots_folder(evaluation.path, row.family).glob("*.png"))]
+            for row in evaluation.rows
+        },
+    )
+    with replaced_file(path) as work:
+        work.write_text(text, encoding="utf-8")
+
+
+def changes_since(before: Mapping[str, Any] | None, evaluation: Evaluation, *, split: Split) -> list[str]:
+    """Return what is different from the evaluation before, a sentence each; nothing when there was none."""
+    if before is None:
+        return []
+    then = {row["family"]: row for row in before["leaderboard"]}
+    prints, now = before.get("fingerprints", {}), {row.family: row for row in evaluation.rows}
+    changes = []
+    if before.get("snapshot") != split.snapshot.digest:
+        changes.append("The snapshot is another one: the figures of both runs are of different images.")
+    elif before["split"] != split.digest:
+        changes.append("The rows are split in another way: the figures of both runs are of different images.")
+    changes += [f"{family} is new." for family in now if family not in then]
+    changes += [f"{family} is no longer there." for family in then if family not in now]
+    fitted = [
+        f"{family}, {_percent(then[family]['test_accuracy'])} to {_percent(row.test_accuracy)}"
+        for family, row in now.items()
+        if family in then and prints.get(family) != row.candidate.fingerprint.digest
+    ]
+    if fitted:
+        changes.append(f"Fitted with other params, data or code: {'; '.join(fitted)}.")
+    leader = before["leaderboard"][0]["family"]
+    if leader != evaluation.best.family:
+        changes.append(f"The best by validation is {evaluation.best.family}; it was {leader}.")
+    return changes or ["Nothing: the same candidates, on the same images."]
+
+
+def _embedded(file: Path) -> tuple[str, str]:
+    """Return the name of a picture, and an address that holds it."""
+    return file.stem.replace("_", " "), "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+def _percent(share: float, decimals: int = 2) -> str:
+    return f"{100 * share:.{decimals}f}\u202f%"
+
+
+def _change(now: float, before: float | None) -> str:
+    """Return by how many points a share has changed; nothing where it has not, or is new."""
+    points = 0.0 if before is None else round(100 * (now - before), 2)
+    return f"{points:+.2f}" if points else ""
+
+
+def _bytes(count: int) -> str:
+    size, units = float(count), iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while size >= 1000 and unit != "GB":
+        size, unit = size / 1000, next(units)
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,90 @@
+"""The picture of what a threshold on the probabilities buys: ROC and precision-recall curves of all families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.experiments.canvas import BLUE, FAINT, GRID, INK, ORANGE, PALE, blank, panel, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["roc_and_precision_recall"]
+
+SIDE, LEFT, BETWEEN = 3.6, 0.85, 1.0  # inches
+
+#: More points than a line of this length can show.
+POINTS = 400
+
+
+def roc_and_precision_recall(
+    proba: Mapping[str, NDArray[np.float64]], truth: NDArray[np.bool_], *, dataset: str
+) -> Figure:
+    """Draw both curves for every family, every digit against the rest, all of them pooled.
+
+    The false positive rate is on a logarithmic axis: good classifiers live where it is small. The best family is
+    blue, the one with the least area under the ROC curve orange, the others grey.
+
+    Parameters
+    ----------
+    proba
+        Family → ``(n_samples, n_classes)`` probabilities, best family first.
+    truth
+        ``(n_samples, n_classes)`` bool: whether an image is of a class.
+    dataset
+        What the heading says.
+    """
+    from sklearn.metrics import auc, precision_recall_curve, roc_curve
+
+    flat, best = truth.ravel(), next(iter(proba))
+    curves = {family: roc_curve(flat, each.ravel()) for family, each in proba.items()}
+    areas = {family: auc(rates[0], rates[1]) for family, rates in curves.items()}
+    worst = min(areas, key=lambda family: areas[family])
+    figure = blank(
+        width=LEFT + 2 * SIDE + BETWEEN + 0.5,
+        height=SIDE + 1.1,
+        title=f"What a threshold buys on {dataset}",
+        subtitle=f"{len(truth):,} test images; each digit against the rest, all pooled",
+    )
+    left, right = (
+        panel(figure, left=LEFT + place * (SIDE + BETWEEN), bottom=0.95, width=SIDE, height=SIDE) for place in (0, 1)
+    )
+    smallest = 0.5 / np.count_nonzero(~flat)
+    for family, each in proba.items():
+        colour, width, layer = {worst: (ORANGE, 1.6, 3), best: (BLUE, 1.8, 4)}.get(family, (PALE, 1.1, 2))
+        false_positives, true_positives, _ = curves[family]
+        _line(left, np.maximum(false_positives, smallest), true_positives, colour=colour, width=width, layer=layer)
+        precision, recall, _ = precision_recall_curve(flat, each.ravel())
+        _line(right, recall, precision, colour=colour, width=width, layer=layer)
+    left.set_xscale("log")
+    left.set_xlim(smallest, 1)
+    _name(left, x="false positive rate", y="true positive rate (recall)")
+    _name(right, x="recall", y="precision")
+    for place, (family, colour) in enumerate({best: BLUE, worst: ORANGE}.items()):
+        words = f"{family}: area under ROC {areas[family]:.4f}"
+        figure.text((LEFT + place * (SIDE + BETWEEN)) / figure.get_figwidth(), 0.04, words, color=colour, fontsize=9)
+    return figure
+
+
+def _line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], *, colour: str, width: float, layer: int) -> None:
+    few = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(np.int64))
+    axes.plot(x[few], y[few], color=colour, linewidth=width, zorder=layer)
+
+
+def _name(axes: Axes, *, x: str, y: str) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set_ylim(0.5, 1.01)
+    axes.set_xlabel(x, fontsize=9, color=FAINT)
+    axes.set_ylabel(y, fontsize=9, color=INK)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share, decimals=0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}\u202f%"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="both", length=0)
+    axes.grid(visible=True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
