@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BLUE", "DPI", "FAINT", "GRID", "INK", "ORANGE", "PALE", "PAPER", "blank", "panel", "percent", "save_png"]
 
 DPI = 150
+COMPRESSION = 2  # zlib's: half the time of its default, files a sixth larger
 MARGIN, HEADING = 0.25, 0.8  # inches: around everything; for title and subtitle
 
 INK, FAINT, PALE, GRID, PAPER = "#1b2530", "#66707c", "#bcc4cd", "#e1e5ea", "#f3f5f7"
@@ -56,4 +57,6 @@ def percent(share: float, *, decimals: int = 2) -> str:
 def save_png(figure: Figure, path: Path) -> None:
     """Write `figure` to `path` as PNG, atomically; the bytes depend on the figure alone, neither on day nor version."""
     with replaced_file(path) as work:
-        figure.savefig(work, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(
+            work, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION}
+        )

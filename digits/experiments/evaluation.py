@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -30,6 +30,13 @@ __all__ = ["Claim", "Evaluation", "evaluate", "read_evaluation"]
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
 _READ = ("leaderboard", "failed", "confidence", "split", "comparisons", "label_errors", "claim")
+
+
+class Draw(Protocol):
+    """Who draws the pictures of an evaluation."""
+
+    def __call__(self, rows: Sequence[Row], *, split: Split, path: Path) -> None:
+        """Draw them into the folder `path`."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,7 @@ def evaluate(
     failed: Mapping[str, str] | None = None,
     label_errors: Sequence[int] = (),
     claim: float = 0.95,
+    draw: Draw = draw_overview,
 ) -> Evaluation:
     """Put assessed candidates in order and write the evaluation into `path`.
 
@@ -176,6 +184,8 @@ def evaluate(
         Rows of the snapshot whose labels are known to be wrong.
     claim
         The accuracy that is claimed of the best one.
+    draw
+        Draws the pictures of all families, where this very evaluation has none yet.
 
     Raises
     ------
@@ -222,7 +232,7 @@ def evaluate(
     forget_others(path, families={row.family for row in rows})
     content = _description(evaluation, split=split)
     if not _is_drawn(path, content):
-        draw_overview(rows, split=split, path=path)
+        draw(rows, split=split, path=path)
     write_json(path / METRICS, _figures(evaluation))
     write_json(path / DESCRIPTION, content)
     return evaluation

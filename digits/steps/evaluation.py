@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from digits.experiments.code import changed_code, reachable
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation, read_evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
+from digits.experiments.leaderboard import Row
+from digits.experiments.overview import PICTURES, draw_picture
 from digits.experiments.report import write_report
 from digits.experiments.scores import plots_folder, scores_folder
 from digits.experiments.tracking import TAG_EVALUATED, Tracking
@@ -108,6 +111,7 @@ def evaluate(
             failed=reasons,
             label_errors=params.label_errors,
             claim=params.claim,
+            draw=partial(_draw, crew),
         )
         page = _write_report(project, evaluation, rows=rows, before=before)
         if parent:
@@ -128,7 +132,7 @@ def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate]
     reasons: dict[str, str] = {}
     threads = ThreadPoolExecutor(max_workers=count)
     try:
-        futures = {candidate.family: threads.submit(_twice, function, candidate) for candidate in candidates}
+        futures = {candidate.family: threads.submit(_twice, partial(function, candidate)) for candidate in candidates}
         for family, future in futures.items():
             try:
                 future.result()
@@ -141,12 +145,21 @@ def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate]
     return reasons
 
 
-def _twice(function: Callable[[Candidate], None], candidate: Candidate) -> None:
-    """Call `function`, and once more when a worker died of the first call."""
+def _twice(call: Callable[[], object]) -> None:
+    """Make a call, and once more when a worker died of the first one."""
     try:
-        function(candidate)
+        call()
     except WorkerDied:
-        function(candidate)
+        call()
+
+
+def _draw(crew: Workers, rows: Sequence[Row], *, split: Split, path: Path) -> None:
+    """Draw the pictures of all families, as many side by side as there are workers."""
+    with ThreadPoolExecutor(max_workers=crew.count) as threads:
+        calls = [partial(crew.run, draw_picture, name=name, rows=rows, split=split, path=path) for name in PICTURES]
+        drawn = [threads.submit(_twice, call) for call in calls]
+    for future in drawn:
+        future.result()
 
 
 def _last(folder: Path) -> dict[str, Any] | None:
