@@ -20,7 +20,11 @@ from numpy.typing import NDArray
 
 from digits.data import idx
 from digits.data.sources import MnistSource
+from digits.experiments.tracking import Tracking
 from digits.files import only_one
+from digits.project import Project
+from digits.settings import Settings
+from digits.steps.memory import tracking
 
 ROOT = Path(__file__).parents[1]
 
@@ -125,6 +129,15 @@ class Checkout:
     environment: dict[str, str] = field(default_factory=dict)
     first: subprocess.CompletedProcess[str] | None = None
 
+    @property
+    def project(self) -> Project:
+        """The project, for what needs no process of its own."""
+        return Project(root=self.root)
+
+    def memory(self) -> Tracking:
+        """Return the dataset digits's experiment in the local store."""
+        return tracking(self.project, "digits", settings=Settings.load(self.root))
+
     def digits(self, *arguments: str, folder: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `digits` in the checkout, or in a folder of it."""
         return subprocess.run(
@@ -196,7 +209,7 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
         folder = tmp_path_factory.mktemp("checkout")
         for name in ("params.yaml", "dvc.yaml", ".dvcignore", "requirements.lock"):
             shutil.copy(root / name, folder / name)
-        shutil.copytree(root / "digits", folder / "digits", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(root / "digits", folder / "digits")  # compiled as it is
         shutil.copytree(root / "data" / "sources", folder / "data" / "sources")
         (folder / ".dvc").mkdir()
         (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")

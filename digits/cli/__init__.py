@@ -37,6 +37,7 @@ app.command("digits.cli.candidates:register", help="Register the best candidate 
 app.command("digits.cli.candidates:leaderboard", help="Show the last evaluation.")
 app.command("digits.cli.explain:explain", help="Say what a run would reuse or train, and why.")
 app.command("digits.cli.replay:replay", help="Do a recorded fit once more and compare what comes out.")
+app.command("digits.cli.reference:reference", help="Do the systems of five tutorials again, beside ours.")
 app.command("digits.cli.garbage:gc", help="Remove what nothing refers to any more.")
 app.command("digits.cli.predict:predict", help="Read pictures of single digits with the production version.")
 app.command("digits.cli.ui:ui", help="Open the MLflow UI on this project's experiments.")

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     # They load scikit-learn, which a run does while it waits.
     from digits.experiments.explanation import Explanation
     from digits.steps.garbage import Garbage
+    from digits.steps.reference import Referred
 
-__all__ = ["events_shown", "print_explanations", "print_garbage", "print_leaderboard", "result_console"]
+__all__ = [
+    "events_shown",
+    "print_explanations",
+    "print_garbage",
+    "print_leaderboard",
+    "print_references",
+    "result_console",
+]
 
 WIDE = 120
 
@@ -168,6 +176,19 @@ def print_garbage(found: Mapping[str, Sequence[Garbage]], *, removed: bool) -> N
     size = decimal(sum(item.n_bytes for item in everything))
     verdict = "removed" if removed else "would be removed; do it with --no-dry-run"
     console.print(f"{' and '.join(counts)}, {size}, {verdict}" if everything else "nothing to remove")
+
+
+def print_references(found: Sequence[Referred]) -> None:
+    """Print on stdout what was published, what comes out here, and what the pipeline's best reaches."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("system", "", "published", "here", "pipeline's best", ""):
+        left = heading in {"system", ""}
+        table.add_column(heading, no_wrap=True, justify="left" if left else "right")
+    for item in found:
+        best = "" if item.champion_accuracy is None else f"{item.champion_accuracy:.2%}"
+        family = item.champion or f"after `digits run {item.dataset}`"
+        table.add_row(item.name, item.title, item.published_text, f"{item.accuracy:.2%}", best, family)
+    result_console().print(table)
 
 
 def result_console() -> Console:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from digits.experiments.conditions import Condition
 from digits.experiments.cost import Cost
 from digits.experiments.metrics import Metrics
 
-__all__ = ["Row", "ranked"]
+__all__ = ["Row", "as_markdown", "ranked"]
 
 
 @dataclass(frozen=True)
@@ -101,3 +101,19 @@ def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
             ),
         )
     )
+
+
+def as_markdown(rows: Sequence[Row], *, experiment_id: str) -> str:
+    """Return the leaderboard as a Markdown table whose families lead to their runs in the MLflow UI."""
+    lines = [
+        f"| family | validation | test | {rows[0].test.confidence:.0%} interval | | log loss | per image |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name = f"[{row.family}](#/experiments/{experiment_id}/runs/{row.candidate.run_id})"
+        lines.append(
+            f"| {name} | {row.validation_accuracy:.2%} | {row.test_accuracy:.2%} "
+            f"| {row.test_accuracy_low:.2%} to {row.test_accuracy_high:.2%} | {'tied' if row.tied else ''} "
+            f"| {row.test.log_loss:.4f} | {1e6 * row.cost.batch_seconds:,.0f} µs |"
+        )
+    return "\n".join(lines)

@@ -23,7 +23,6 @@ from digits.processes import has_died, this_process
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
     from digits.data.snapshot import Snapshot
     from digits.experiments.assessment import Assessment
@@ -36,9 +35,10 @@ log = logging.getLogger(__name__)
 TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha256", "family", "kind"
 TAG_PROBA = "validation_proba.sha256"
 TAG_PROCESS, TAG_IMPORTED, TAG_GARBAGE = "process", "imported", "garbage"
+TAG_NOTE = "mlflow.note.content"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
 TAG_PARENT, TAG_MEMBERS, TAG_EVALUATED = "mlflow.parentRunId", "members", "evaluated"
-KIND_PIPELINE, KIND_CANDIDATE = "pipeline", "candidate"
+KIND_PIPELINE, KIND_CANDIDATE, KIND_REFERENCE = "pipeline", "candidate", "reference"
 CANDIDATE_FOLDER, PLOTS_FOLDER = "candidate", "plots"
 METRIC_FIT_SECONDS = "fit_seconds"
 
@@ -192,19 +192,42 @@ class Tracking:
             self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
 
     def log_summary(
-        self, run_id: str, *, figures: Mapping[str, float], tags: Mapping[str, str], files: Iterable[Path]
+        self, run_id: str, *, figures: Mapping[str, float], tags: Mapping[str, str], files: Iterable[Path], note: str
     ) -> None:
-        """Log the figures, tags and files that sum up a pipeline run onto its parent run."""
+        """Log the figures, tags and files that sum up a pipeline run onto its parent run.
+
+        The note, in Markdown, is what people read first: on the run, and on the experiment as that of the last run.
+        """
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)
         self.client.log_batch(
             run_id,
             metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
-            tags=[RunTag(name, value) for name, value in tags.items()],
+            tags=[RunTag(name, value) for name, value in {**tags, TAG_NOTE: note}.items()],
         )
         for path in files:
             self.client.log_artifact(run_id, str(path))
+        last = f"The last [pipeline run](#/experiments/{self.experiment_id}/runs/{run_id})"
+        self.client.set_experiment_tag(self.experiment_id, TAG_NOTE, f"{last}:\n\n{note}")
+
+    def log_reference(
+        self, name: str, *, params: Mapping[str, Any], figures: Mapping[str, float], folder: Path, snapshot: Snapshot
+    ) -> str:
+        """Log a reference system that was done again, with the files in a folder, and return its run's id."""
+        from mlflow.entities import Metric, Param
+
+        run_id = str(self._create_run(name, tags={TAG_KIND: KIND_REFERENCE, TAG_SNAPSHOT: snapshot.digest}).info.run_id)
+        with self.finishing(run_id):
+            now = int(time.time() * 1000)
+            self.client.log_batch(
+                run_id,
+                metrics=[Metric(key, value, now, 0) for key, value in figures.items()],
+                params=[Param(key, str(value)) for key, value in params.items()],
+            )
+            self._log_dataset(run_id, snapshot=snapshot)
+            self.client.log_artifacts(run_id, str(folder))
+        return run_id
 
     def fit_seconds(self) -> dict[str, float]:
         """Return family → seconds of its last finished fit, for those that have one."""
@@ -277,27 +300,6 @@ class Tracking:
             if not (token := page.token):
                 return
 
-    def erase(self, run_id: str) -> None:
-        """Mark a run as deleted, and remove its files; after a kill in between `left_over` has it."""
-        run = self.client.get_run(run_id)
-        if run.info.lifecycle_stage == "active":
-            self.client.set_tag(run_id, TAG_GARBAGE, "true")
-            self.client.delete_run(run_id)
-        _files_of(run).delete_artifacts()
-
-    def left_over(self) -> list[Run]:
-        """Return the runs that `erase` has marked, but whose files are still there."""
-        return [run for run in self.search(f"tags.`{TAG_GARBAGE}` = 'true'", deleted=True) if self.n_bytes(run)]
-
-    def n_bytes(self, run: Run) -> int:
-        """Return how many bytes the files of a run take."""
-        files = _files_of(run)
-
-        def below(path: str | None) -> int:
-            return sum(below(item.path) if item.is_dir else item.file_size or 0 for item in files.list_artifacts(path))
-
-        return below(None)
-
     def download(self, run_id: str, *, path: Path) -> bool:
         """Bring the candidate that a run holds into `path`; False when the run no longer has it.
 
@@ -341,10 +343,3 @@ class Tracking:
             profile=f'{{"num_rows": {snapshot.n_samples}}}',
         )
         self.client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
-
-
-def _files_of(run: Run) -> ArtifactRepository:
-    """Return the place of a run's files, also of one that is marked as deleted."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(run.info.artifact_uri)

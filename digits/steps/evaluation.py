@@ -23,7 +23,7 @@ from digits.experiments.code import changed_code, reachable
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation, read_evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
-from digits.experiments.leaderboard import Row
+from digits.experiments.leaderboard import Row, as_markdown
 from digits.experiments.overview import PICTURES, draw_picture
 from digits.experiments.report import write_report
 from digits.experiments.scores import plots_folder, scores_folder
@@ -186,17 +186,21 @@ def _write_report(project: Project, evaluation: Evaluation, *, rows: Split, befo
 
 def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str, page: Path) -> None:
     best = evaluation.best
+    count, validated = len(evaluation.rows), f"{best.validation_accuracy:.2%}"
+    words = f"**{best.family}** is the best of {count} by validation accuracy, {validated}"
     memory.log_summary(
         run_id,
         figures={
-            "best_validation_accuracy": best.candidate.validation.accuracy,
-            **{f"test_accuracy.{row.candidate.family}": row.test.accuracy for row in evaluation.rows},
-            "best_test_accuracy": best.test.accuracy,
+            "best_validation_accuracy": best.validation_accuracy,
+            **{f"test_accuracy.{row.family}": row.test_accuracy for row in evaluation.rows},
+            "best_test_accuracy": best.test_accuracy,
         },
         tags={
-            "best.family": best.candidate.family,
+            "best.family": best.family,
             "best.run_id": str(best.candidate.run_id),
             TAG_EVALUATED: " ".join(str(row.candidate.run_id) for row in evaluation.rows),
         },
         files=[page, *sorted([*evaluation.path.glob("*.*"), *(evaluation.path / "plots").glob("*.*")])],
+        note=f"{words}; `{page.name}` among the artifacts tells all.\n\n"
+        + as_markdown(evaluation.rows, experiment_id=memory.experiment_id),
     )

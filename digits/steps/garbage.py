@@ -14,6 +14,7 @@ from digits.errors import MissingError
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import DESCRIPTION, read_evaluation
 from digits.experiments.garbage import unreferenced
+from digits.experiments.removal import erase, left_over, n_bytes
 from digits.experiments.tracking import TAG_FAMILY, TAG_KIND, Tracking
 from digits.files import bytes_below, only_one
 from digits.models.families import FAMILIES
@@ -68,7 +69,7 @@ def find_garbage(project: Project, dataset: str, *, memory: Tracking | None, new
     MissingError
         There is no split, or the last evaluation cannot be read, so nobody knows which fits are in use.
     """
-    runs = [_run(memory, run) for run in _unused_runs(project, memory, newest=newest)] if memory else []
+    runs = [_run(run) for run in _unused_runs(project, memory, newest=newest)] if memory else []
     return runs + [_folder(project, path) for path in _unused_folders(project, dataset)]
 
 
@@ -87,7 +88,7 @@ def collect_garbage(project: Project, dataset: str, *, memory: Tracking | None, 
             if item.kind == "folder":
                 shutil.rmtree(project.root / item.name)
             elif memory:
-                memory.erase(item.name)
+                erase(memory, item.name)
     return found
 
 
@@ -95,10 +96,10 @@ def _unused_runs(project: Project, memory: Tracking, *, newest: int) -> list[Run
     """Return the runs that nothing refers to, and those whose removal was cut off."""
     runs = list(memory.search(""))
     if not runs:
-        return memory.left_over()
+        return left_over(memory)
     named = {*_evaluated(project, memory.dataset), *Registry(memory).source_runs()}
     prints = _fingerprints(project, memory.dataset)
-    return unreferenced(runs, fingerprints=prints, run_ids=named, newest=newest) + memory.left_over()
+    return unreferenced(runs, fingerprints=prints, run_ids=named, newest=newest) + left_over(memory)
 
 
 def _fingerprints(project: Project, dataset: str) -> set[str]:
@@ -152,7 +153,7 @@ def _folder(project: Project, path: Path) -> Garbage:
     return Garbage("folder", path.relative_to(project.root).as_posix(), detail, size)
 
 
-def _run(memory: Tracking, run: Run) -> Garbage:
+def _run(run: Run) -> Garbage:
     tags, started = run.data.tags, datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC)
     detail = f"{tags.get(TAG_FAMILY, tags[TAG_KIND])} of {started:%Y-%m-%d %H:%M} UTC"
-    return Garbage("run", str(run.info.run_id), detail, memory.n_bytes(run))
+    return Garbage("run", str(run.info.run_id), detail, n_bytes(run))

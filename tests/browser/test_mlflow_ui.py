@@ -79,4 +79,4 @@ def test_a_version_shows_its_card_and_alias(ui: str, page: Any) -> None:
     page.goto(f"{ui}/#/models/digits-classifier/versions/1")
     page.get_by_text("production").first.wait_for()
     page.get_by_text("recall of the worst class").wait_for()
-    assert "Chosen by validation accuracy" in page.inner_text("body")
+    assert "chosen by validation accuracy" in page.inner_text("body")

@@ -19,11 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits.project import Project
-from digits.settings import Settings
+from digits.errors import MissingError
 from digits.steps.candidates import fit
-from digits.steps.evaluation import evaluate
-from digits.steps.memory import tracking
+from digits.steps.evaluation import all_remembered, evaluate
 
 FAMILIES = {
     "logistic_regression": {},
@@ -168,10 +166,8 @@ def test_the_report_is_one_page_for_all(kept: Any) -> None:
     assert "Leaderboard" in Path(logged).read_text(encoding="utf-8")
     families = {"decision_tree": {"components": 20}, "k_nearest_neighbors": {}}
     kept.families(families)
-    project = Project(root=kept.root)
-    memory = tracking(project, "digits", settings=Settings.load(kept.root))
-    fitted = [fit(project, "digits", name, memory=memory) for name in families]
-    evaluate(project, "digits", fitted=fitted, failed={}, memory=memory)
+    fitted = [fit(kept.project, "digits", name, memory=kept.memory()) for name in families]
+    evaluate(kept.project, "digits", fitted=fitted, failed={}, memory=kept.memory())
     text = page.read_text(encoding="utf-8")
     assert "logistic_regression is no longer there" in text
     assert "Fitted with other params, data or code: decision_tree, " in text
@@ -245,13 +241,13 @@ def test_known_label_errors_are_told_beside_the_score(kept: Any) -> None:
     assert before[-1]["tied"] is False  # the small tree
     known = [*wrong[1:].tolist(), 999, 1000 if 1000 not in wrong else 1001]  # the first of these is no test row
     kept.params(evaluate={"label_errors": known})
-    done = kept.digits("evaluate", "digits")
-    assert done.returncode == 0, done.stderr
+    fitted, missing = all_remembered(kept.project, "digits", memory=kept.memory())
+    evaluate(kept.project, "digits", fitted=fitted, failed=missing, memory=kept.memory())
     told = (
         f"{len(known) - 1} test labels are known to be wrong: of the {len(wrong)} mistakes of {best}, {len(wrong) - 1}"
     )
-    assert told in done.stdout
-    after = json.loads(kept.digits("leaderboard", "digits", "--json").stdout)
+    assert told in kept.digits("leaderboard", "digits").stdout
+    after = json.loads((kept.root / "data/evaluations/digits/evaluation.json").read_text("utf-8"))["leaderboard"]
     assert [row["test_accuracy"] for row in after] == [row["test_accuracy"] for row in before]
 
 
@@ -330,36 +326,28 @@ def test_dvc_agrees_that_nothing_changed(ran: Any) -> None:
     assert (ran.root / "dvc.lock").read_bytes() == lock
 
 
-def test_a_lost_candidate_comes_back_from_mlflow(ran: Any) -> None:
+def test_a_lost_candidate_comes_back_from_mlflow(kept: Any) -> None:
     """A candidate whose folder is gone, or whose files were damaged, is brought back instead of fitted again."""
-    folder = ran.root / "data/candidates/digits/families"
+    folder = kept.root / "data/candidates/digits/families"
     shutil.rmtree(folder / "decision_tree")
     model = next((folder / "logistic_regression" / "model").iterdir())
     model.write_bytes(model.read_bytes()[:-10])
     for family in ("decision_tree", "logistic_regression"):
-        done = ran.digits("fit", "digits", family, "--json")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["reused"] is True
-    done = ran.digits("evaluate", "digits", "--json")
-    assert done.returncode == 0, done.stderr
-    figures = [(row["family"], row["test_accuracy"]) for row in json.loads(done.stdout)]
-    assert figures == [(row["family"], row["test_accuracy"]) for row in json.loads(ran.first.stdout)]
+        assert fit(kept.project, "digits", family, memory=kept.memory()).reused
+    fitted, missing = all_remembered(kept.project, "digits", memory=kept.memory())
+    done = evaluate(kept.project, "digits", fitted=fitted, failed=missing, memory=kept.memory())
+    assert [(row.family, row.test_accuracy) for row in done.rows] == [
+        (row["family"], row["test_accuracy"]) for row in json.loads(kept.first.stdout)
+    ]
 
 
-def test_other_params_make_another_candidate(ran: Any) -> None:
+def test_other_params_make_another_candidate(kept: Any) -> None:
     """After a change of params the old candidate counts for nothing: not as a member, not on the leaderboard."""
-    before = (ran.root / "params.yaml").read_text(encoding="utf-8")
-    families = {**FAMILIES, "k_nearest_neighbors": {"neighbors": 3}}
-    try:
-        ran.families(families)
-        refused = ran.digits("fit", "digits", "voting")
-        assert refused.returncode == 1
-        assert "k_nearest_neighbors is not fitted with today's params" in refused.stderr
-        done = ran.digits("evaluate", "digits")
-        assert done.returncode == 0, done.stderr
-        assert "run `digits fit digits k_nearest_neighbors`" in done.stdout
-        rows = json.loads(ran.digits("leaderboard", "digits", "--json").stdout)
-        assert {row["family"] for row in rows} == {"logistic_regression", "decision_tree"}
-    finally:
-        (ran.root / "params.yaml").write_text(before, encoding="utf-8")
-        assert ran.digits("evaluate", "digits").returncode == 0
+    kept.families({**FAMILIES, "k_nearest_neighbors": {"neighbors": 3}})
+    with pytest.raises(MissingError, match="k_nearest_neighbors is not fitted with today's params"):
+        fit(kept.project, "digits", "voting", memory=kept.memory())
+    done = kept.digits("evaluate", "digits")
+    assert done.returncode == 0, done.stderr
+    assert "run `digits fit digits k_nearest_neighbors`" in done.stdout
+    rows = json.loads((kept.root / "data/evaluations/digits/evaluation.json").read_text("utf-8"))["leaderboard"]
+    assert {row["family"] for row in rows} == {"logistic_regression", "decision_tree"}

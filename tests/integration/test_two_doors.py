@@ -33,7 +33,6 @@ from digits.experiments.fingerprint import fingerprint
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
-from digits.steps.memory import tracking
 from tasks.memory import changes, record, remembered
 
 TARGET = "evaluate@digits"
@@ -220,8 +219,7 @@ def _ingest(checkout: Any) -> None:
 
 def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows which code made it: it is neither kept nor remembered. What is not current is known as such."""
-    project = Project(root=kept.root)
-    memory = tracking(project, "digits", settings=Settings.load(kept.root))
+    project, memory = kept.project, kept.memory()
     candidate = candidates.remembered(project, "digits", "decision_tree", memory=memory)
     assert candidates.current(project, "digits", [candidate]) == [candidate]
     kept.families({"decision_tree": {"components": 12}})
@@ -299,7 +297,7 @@ def test_one_memory_behind_two_doors(repository: Any) -> None:
     }
 
 
-def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any) -> None:
+def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A model whose files are damaged, in its folder and in MLflow's store, is fitted again; the damage is reported."""
     known = _fits(kept)
     row = next(row for row in json.loads(kept.first.stdout) if row["family"] == "decision_tree")
@@ -307,11 +305,14 @@ def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any) -> None:
     for folder in (kept.root / "data/candidates/digits/families/decision_tree", stored):
         model = next((folder / "model").iterdir())
         model.write_bytes(model.read_bytes()[:-10])
-    again = kept.digits("run", "digits")
-    assert again.returncode == 0, again.stderr
+    caplog.set_level("INFO", logger="digits.events")
+    again = {
+        name: candidates.fit(kept.project, "digits", name, memory=kept.memory()) for name in ("voting", "decision_tree")
+    }
+    assert {name: item.reused for name, item in again.items()} == {"voting": True, "decision_tree": False}
     assert _fitted(kept, since=known) == ["decision_tree"]
-    line = next(line for line in again.stderr.splitlines() if line.startswith("fit      decision_tree"))
-    assert "fitted again: missing or damaged in its folder and in run" in line
+    details = [record.event.detail for record in caplog.records if record.event.state == "done"]
+    assert "fitted again: missing or damaged in its folder and in run" in details[0]
 
 
 def test_what_cannot_be_scored_is_no_success(
@@ -337,8 +338,7 @@ def test_what_cannot_be_scored_is_no_success(
 
 def test_what_was_replaced_meanwhile_is_not_scored(kept: Any) -> None:
     """A candidate whose folder holds another fit by now gives no score in the name of the first, and is no record."""
-    project = Project(root=kept.root)
-    memory = tracking(project, "digits", settings=Settings.load(kept.root))
+    project, memory = kept.project, kept.memory()
     fitted, _ = evaluation.all_remembered(project, "digits", memory=memory)
     before = (kept.root / "params.yaml").read_bytes()
     kept.families({"decision_tree": {"components": 12}})

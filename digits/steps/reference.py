@@ -1,0 +1,151 @@
+"""The reference systems done again, beside what was published and what the pipeline's best reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from digits.data.split import Split
+from digits.errors import MissingError, ParamsError
+from digits.events import report
+from digits.experiments.connection import answering
+from digits.experiments.evaluation import Evaluation
+from digits.experiments.plots import save_png
+from digits.project import Project
+from digits.reference.system import Champion, Options, Outcome, System
+from digits.reference.systems import SYSTEMS
+from digits.settings import Settings
+from digits.steps.data import load_split
+from digits.steps.memory import tracking
+
+__all__ = ["EXPERIMENT", "Referred", "reference"]
+
+#: Name of the experiment in MLflow.
+EXPERIMENT = "reference"
+
+
+@dataclass(frozen=True)
+class Referred:
+    """One line of the table; accuracies in ``[0, 1]``.
+
+    Attributes
+    ----------
+    name, title, dataset
+        The system.
+    published, published_text
+        What its tutorial says.
+    accuracy
+        What it reaches here, under its own protocol.
+    champion, champion_accuracy
+        The pipeline's best family and what it reaches under the same protocol; None where the pipeline has not run.
+    run_id
+        The run in MLflow.
+    """
+
+    name: str
+    title: str
+    dataset: str
+    published: float
+    published_text: str
+    accuracy: float
+    champion: str | None
+    champion_accuracy: float | None
+    run_id: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@answering()
+def reference(project: Project, names: Sequence[str], *, digit: int, settings: Settings) -> list[Referred]:
+    """Do reference systems again and log each as a run of the experiment ``reference``.
+
+    Parameters
+    ----------
+    project
+        Whose snapshots, splits and evaluations are used.
+    names
+        Of the systems; none means all.
+    digit
+        The one that the detectors look for.
+    settings
+        Where the tracking server is.
+
+    Raises
+    ------
+    ParamsError
+        There is no such system.
+    MissingError
+        A dataset has no split yet.
+    """
+    if unknown := [name for name in names if name not in SYSTEMS]:
+        raise ParamsError(f"no reference system {', '.join(unknown)}; there are {', '.join(SYSTEMS)}")
+    systems = [SYSTEMS[name] for name in names or SYSTEMS]
+    splits = {dataset: load_split(project, dataset) for dataset in {system.dataset for system in systems}}
+    return [_done(project, system, splits[system.dataset], digit=digit, settings=settings) for system in systems]
+
+
+def _done(project: Project, system: System, split: Split, *, digit: int, settings: Settings) -> Referred:
+    options = Options(digit=digit, claim=project.params(system.dataset).evaluate.claim)
+    report("redo", subject=system.name, state="running")
+    try:
+        outcome = system.run(split, options)
+        best = _champion(project, split)
+        accuracy, family = system.champion(split, best, options) if best else (None, None)
+        run_id = _log(project, system, outcome, split, champion=accuracy, settings=settings)
+    except BaseException as error:
+        report("redo", subject=system.name, state="failed", detail=str(error))
+        raise
+    report("redo", subject=system.name, state="done", detail=f"{outcome.accuracy:.2%}")
+    return Referred(
+        name=system.name,
+        title=system.title,
+        dataset=system.dataset,
+        published=system.published,
+        published_text=system.published_text,
+        accuracy=outcome.accuracy,
+        champion=family,
+        champion_accuracy=accuracy,
+        run_id=run_id,
+    )
+
+
+def _champion(project: Project, split: Split) -> Champion | None:
+    """Return the best of the last evaluation; None where there is none."""
+    dataset = split.snapshot.dataset
+    try:
+        evaluation = Evaluation.load(
+            project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=split
+        )
+    except MissingError:
+        return None
+    fit = project.params(dataset).fit
+    singles = [
+        row.family for row in evaluation.rows if row.family in fit.families and not fit.families[row.family].members
+    ]
+    if not singles:
+        return None
+    best = evaluation.best
+    return Champion(best.candidate, best.test_accuracy, single=fit.families[singles[0]], seed=fit.seed)
+
+
+def _log(
+    project: Project, system: System, outcome: Outcome, split: Split, *, champion: float | None, settings: Settings
+) -> str:
+    figures = {"accuracy": outcome.accuracy, "published": system.published, **outcome.metrics}
+    if champion is not None:
+        figures["champion_accuracy"] = champion
+    with TemporaryDirectory() as work:
+        for name, figure in outcome.figures.items():
+            save_png(figure, Path(work) / name)
+        for name, text in outcome.texts.items():
+            (Path(work) / name).write_text(text, encoding="utf-8")
+        memory = tracking(project, EXPERIMENT, settings=settings)
+        return memory.log_reference(
+            system.name, params=system.params, figures=figures, folder=Path(work), snapshot=split.snapshot
+        )

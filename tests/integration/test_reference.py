@@ -1,0 +1,71 @@
+"""The tutorials' systems come out as they were published, and the pipeline's best beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow  # noqa: TID253 - the tests here read its runs
+import pytest
+
+from digits.data import idx
+from digits.data.snapshot import write_snapshot
+from digits.data.split import Fraction, LastRows, SplitParams, split
+from digits.errors import MissingError, ParamsError
+from digits.reference.system import Options
+from digits.reference.systems import SYSTEMS
+from digits.settings import Settings
+from digits.steps.reference import reference
+
+
+def test_the_systems_on_digits_are_those_of_their_tutorials(kept: Any) -> None:
+    """Both published figures come out; the pipeline's best is not below; pictures and texts are logged."""
+    done = kept.digits("reference", "svc", "perceptron", "--json")
+    assert done.returncode == 0, done.stderr
+    svc, perceptron = json.loads(done.stdout)
+    assert svc["accuracy"] == svc["champion_accuracy"] == 1.0
+    assert round(perceptron["accuracy"], 4) == 0.9147
+    assert perceptron["champion_accuracy"] == json.loads(kept.first.stdout)[0]["test_accuracy"]
+    client = mlflow.MlflowClient(f"sqlite:///{kept.root / 'mlflow/mlflow.db'}")
+    run = client.get_run(svc["run_id"])
+    assert client.get_experiment(run.info.experiment_id).name == "reference"
+    assert run.data.params["C"] == "100"
+    names = {item.path for item in client.list_artifacts(svc["run_id"])}
+    assert names == {"confusion_matrix.png", "classification_report.txt", "claim.txt"}
+    claim = Path(client.download_artifacts(svc["run_id"], "claim.txt")).read_text(encoding="utf-8")
+    assert claim.count("exact binomial test") == 3
+    assert run.data.metrics["accuracy_after_1000"] > 0.95
+
+
+def test_what_cannot_be_done_is_one_line(checkout: Any) -> None:
+    """An unknown system is named, with those that there are; so is a dataset that has no split."""
+    with pytest.raises(ParamsError, match="no reference system quantum; there are detector, "):
+        reference(checkout.project, ["quantum"], digit=2, settings=Settings.load(checkout.root))
+    with pytest.raises(MissingError, match="digits ingest digits"):
+        reference(checkout.project, ["svc"], digit=2, settings=Settings.load(checkout.root))
+
+
+@pytest.mark.parametrize("name", ["detector", "detector_lbfgs", "multinomial", "sgd", "dense"])
+def test_the_systems_on_mnist_learn(name: str, mnist_dir: Path, tmp_path: Path) -> None:
+    """On a thousand images already each is far better than chance, and gives the pictures and texts that it should."""
+    images, labels = (
+        idx.decode(idx.read_payload(mnist_dir / f"train-{kind}-ubyte.gz"), dimensions=dimensions, name=kind)[:1300]
+        for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1))
+    )
+    snapshot = write_snapshot(
+        tmp_path / "snapshot", dataset="mnist", images=images, labels=labels, max_value=255, description={}
+    )
+    params = SplitParams(seed=0, test=LastRows(rows=300), validation=Fraction(fraction=0.1))
+    rows = split(snapshot, params=params, path=tmp_path / "split")
+    outcome = SYSTEMS[name].run(rows, Options(digit=7))
+    assert outcome.accuracy > (0.93 if name.startswith("detector") else 0.5)
+    wanted = {
+        "detector": {"detector.txt"},
+        "detector_lbfgs": {"detector.txt"},
+        "dense": {"learning_curves.png", "over-fitting.txt"},
+    }.get(name, {"misclassified.png", "confusion_matrix.png", "classification_report.txt"})
+    assert {*outcome.figures, *outcome.texts} == wanted
+    if name == "detector":
+        assert "Is it a 7?" in outcome.texts["detector.txt"]
+        assert outcome.accuracy > outcome.metrics["always_no"]

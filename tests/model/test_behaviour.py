@@ -1,0 +1,85 @@
+"""What a classifier must do whatever its accuracy: stay the same, change in one direction, and know the obvious.
+
+After M. T. Ribeiro et al., "Beyond accuracy: behavioral testing of NLP models with CheckList", ACL 2020: invariance,
+directional expectation, and minimum functionality.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from digits.data import idx
+from digits.data.images import MNIST_FRAME, frame_picture
+from digits.experiments.corruptions import CORRUPTIONS, corrupt
+from digits.models.families import FAMILIES
+
+Images = NDArray[np.uint8]
+N_TRAIN, N_TEST = 4000, 300
+KINDS = {kind.name: kind for kind in CORRUPTIONS}
+
+
+@pytest.fixture(scope="module")
+def mnist_rows(mnist_dir: Path) -> tuple[Images, Images]:
+    """Return images to learn from and others, with their labels, all from MNIST's training part."""
+    images, labels = (
+        idx.decode(idx.read_payload(mnist_dir / f"train-{kind}-ubyte.gz"), dimensions=dimensions, name=kind)
+        for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1))
+    )
+    return images[: N_TRAIN + N_TEST], labels[: N_TRAIN + N_TEST]
+
+
+@pytest.fixture(scope="module", params=["logistic_regression", "svm"])
+def reader(request: pytest.FixtureRequest, mnist_rows: tuple[Images, Images]) -> Any:
+    """Return a family as it is shipped, fitted."""
+    images, labels = mnist_rows
+    return FAMILIES[request.param]().build(seed=0).fit(images[:N_TRAIN], labels[:N_TRAIN])
+
+
+@pytest.fixture(scope="module")
+def unseen(mnist_rows: tuple[Images, Images]) -> Images:
+    """Return images that no reader was fitted on."""
+    return mnist_rows[0][N_TRAIN:]
+
+
+@pytest.mark.parametrize("step", [(0, 1), (0, -1), (1, 0), (-1, 0)])
+def test_a_shift_by_one_pixel_changes_nothing(reader: Any, unseen: Images, step: tuple[int, int]) -> None:
+    """Invariance: nearly all images are read as before."""
+    shifted = np.roll(unseen, step, axis=(1, 2))
+    assert np.mean(reader.predict(shifted) == reader.predict(unseen)) >= 0.95
+
+
+def test_polarity_changes_nothing(reader: Any, unseen: Images) -> None:
+    """Invariance: a picture of light ink on dark is read as the same picture of dark ink on light."""
+    large = [cv2.resize(image, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC) for image in unseen[:100]]
+    framed = [
+        np.stack([frame_picture(Image.fromarray(picture), frame=MNIST_FRAME) for picture in pictures])
+        for pictures in (large, [255 - image for image in large])
+    ]
+    np.testing.assert_array_equal(*(reader.predict(images) for images in framed))
+
+
+@pytest.mark.parametrize("kind", ["noise", "blur"])
+def test_harm_never_makes_surer(reader: Any, unseen: Images, kind: str) -> None:
+    """Direction: the more noise or blur, the lower the mean confidence."""
+    harmed = [corrupt(unseen, KINDS[kind], strength, max_value=255) for strength in KINDS[kind].strengths]
+    confidence = [float(reader.predict_proba(images).max(axis=1).mean()) for images in (unseen, *harmed)]
+    assert confidence == sorted(confidence, reverse=True)
+
+
+def test_ten_clean_digits_are_read(reader: Any, mnist_rows: tuple[Images, Images]) -> None:
+    """Minimum functionality: of each digit the unseen image that is most like the mean of those that were learnt."""
+    images, labels = mnist_rows
+    seen, unseen = images[:N_TRAIN].astype(float), images[N_TRAIN:]
+    clean = []
+    for digit in range(10):
+        found = unseen[labels[N_TRAIN:] == digit]
+        far = np.abs(found - seen[labels[:N_TRAIN] == digit].mean(axis=0)).sum(axis=(1, 2))
+        clean.append(found[far.argmin()])
+    assert reader.predict(np.stack(clean)).tolist() == list(range(10))
