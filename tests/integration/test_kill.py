@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -132,7 +133,9 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
         assert _gone(workers), "workers outlive the run"
         assert _half_written(checkout) == []
     assert hit >= 8, "too few kills found anybody alive"
-    assert "its worker process died" in (checkout.root / "said").read_text(encoding="utf-8")
+    # Killed while it held the pool's channel, a worker takes the pool with it, which is started again.
+    words = "its worker process died|the pool of workers broke down"
+    assert re.search(rf"fit +{SLOW} +failed.*({words})", (checkout.root / "said").read_text(encoding="utf-8"))
     last = checkout.digits("run", "digits", "--json")
     assert last.returncode == 0, last.stderr
     assert _figures(last.stdout) == _figures(first.stdout)
