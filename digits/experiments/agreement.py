@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.experiments.canvas import BLUE, FAINT, GRID, INK, ORANGE, blank, panel
+from digits.experiments.canvas import BLUE, FAINT, GRID, INK, blank, panel, shades
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,8 +32,6 @@ def agreement(predicted: Mapping[str, NDArray[np.uint8]], labels: NDArray[np.uin
     dataset
         What the heading says.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
     names, columns = list(predicted), np.array(list(predicted.values()))
     differ = (columns[:, np.newaxis] != columns[np.newaxis]).mean(axis=2)
     np.fill_diagonal(differ, (columns != labels).mean(axis=1))
@@ -46,8 +44,7 @@ def agreement(predicted: Mapping[str, NDArray[np.uint8]], labels: NDArray[np.uin
     )
     axes = panel(figure, left=1.75, bottom=0.15, width=side, height=side)
     shown = np.where(np.tri(len(names), dtype=bool), differ, np.nan)
-    colours = LinearSegmentedColormap.from_list("different", ["#ffffff", "#fbd9c0", ORANGE])
-    axes.imshow(np.where(np.eye(len(names), dtype=bool), 0, shown), cmap=colours, vmin=0, aspect="auto")
+    axes.imshow(np.where(np.eye(len(names), dtype=bool), 0, shown), cmap=shades(), vmin=0, aspect="auto")
     for (row, column), share in np.ndenumerate(shown):
         if column <= row:
             colour, weight = (BLUE, "bold") if row == column else (INK, "normal")

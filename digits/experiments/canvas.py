@@ -8,15 +8,33 @@ Does not know what is plotted (``plots``, ``galleries``).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from digits.files import replaced_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "DPI", "FAINT", "GRID", "INK", "ORANGE", "PALE", "PAPER", "blank", "panel", "percent", "save_png"]
+__all__ = [
+    "BLUE",
+    "DPI",
+    "FAINT",
+    "GRID",
+    "INK",
+    "ORANGE",
+    "PALE",
+    "PAPER",
+    "blank",
+    "panel",
+    "percent",
+    "rule",
+    "save_png",
+    "shades",
+]
 
 DPI = 150
 COMPRESSION = 2  # zlib's: half the time of its default, files a sixth larger
@@ -47,6 +65,20 @@ def panel(figure: Figure, *, left: float, bottom: float, width: float, height: f
     axes.set_frame_on(False)
     axes.tick_params(length=0, labelsize=9, labelcolor=INK, pad=5)
     return axes
+
+
+def shades() -> LinearSegmentedColormap:
+    """Return the colours of a table: white where nothing is lost, orange where most is."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("lost", ["#ffffff", "#fbd9c0", ORANGE])
+
+
+def rule(axes: Axes, *, rows: int, columns: int) -> None:
+    """Draw the lines between the cells of a table."""
+    style: dict[str, Any] = {"color": GRID, "linewidth": 0.8, "clip_on": False}
+    axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, **style)
+    axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, **style)
 
 
 def percent(share: float, *, decimals: int = 2) -> str:

@@ -15,9 +15,10 @@ from digits.errors import ServerError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["answering", "connect", "first_line", "holds_nothing"]
+__all__ = ["answering", "connect", "first_line", "has_no_store", "holds_nothing"]
 
 CONNECT_SECONDS = 5.0
+_SQLITE = "sqlite:///"
 
 
 @contextmanager
@@ -39,8 +40,8 @@ def connect(uri: str) -> MlflowClient:
 
     if uri.startswith("http"):
         _reach(uri)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if uri.startswith(_SQLITE):
+        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
@@ -57,6 +58,11 @@ def _reach(uri: str) -> None:
         raise ServerError(
             f"no MLflow server listens at {uri} ({error}); start it, or unset MLFLOW_TRACKING_URI"
         ) from error
+
+
+def has_no_store(uri: str) -> bool:
+    """Return whether `uri` names a local database that was not made yet: to look into it would make it."""
+    return uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).is_file()
 
 
 def first_line(error: Exception) -> str:

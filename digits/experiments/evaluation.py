@@ -16,16 +16,17 @@ import numpy as np
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
+from digits.experiments.assessment import EvaluateParams
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
 from digits.experiments.comparison import Comparison, compare, tied_with
 from digits.experiments.leaderboard import Row, ranked
-from digits.experiments.overview import draw_overview, is_drawn
+from digits.experiments.overview import is_drawn
 from digits.experiments.scores import forget_others, read_conditions, read_cost, read_metrics, read_predicted
 from digits.experiments.statistics import claim_p_value
 from digits.files import write_json
 
-__all__ = ["Claim", "Evaluation", "evaluate", "read_evaluation"]
+__all__ = ["Claim", "Evaluation", "evaluate", "last_evaluation", "read_evaluation"]
 
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
@@ -103,14 +104,10 @@ class Evaluation:
         content = read_evaluation(path)
         try:
             rows = tuple(
-                Row(
-                    candidate=Candidate.load(candidate(row["family"])),
-                    test=read_metrics(path, row["family"]),
-                    cost=read_cost(path, row["family"]),
-                    reused=row["reused"],
+                replace(
+                    _row(path, Candidate.load(candidate(row["family"])), reused=row["reused"]),
                     tied=row["tied"],
                     on_label_errors=row["mistakes_on_label_errors"],
-                    conditions=tuple(read_conditions(path, row["family"])),
                 )
                 for row in content["leaderboard"]
             )
@@ -150,6 +147,14 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     return content
 
 
+def last_evaluation(path: Path) -> dict[str, Any] | None:
+    """Return what `read_evaluation` does; None where there is none that can be read."""
+    try:
+        return read_evaluation(path)
+    except MissingError:
+        return None
+
+
 def _no_evaluation(path: Path, error: Exception) -> MissingError:
     todo = f"run `digits run {path.name}`, or `digits evaluate {path.name}` where its candidates are there"
     return MissingError(f"no evaluation in {path} ({type(error).__name__}: {error}); {todo}")
@@ -160,11 +165,10 @@ def evaluate(
     *,
     split: Split,
     path: Path,
-    reused: Iterable[str] = (),
-    failed: Mapping[str, str] | None = None,
-    label_errors: Sequence[int] = (),
-    claim: float = 0.95,
-    draw: Draw = draw_overview,
+    params: EvaluateParams,
+    reused: Iterable[str],
+    failed: Mapping[str, str],
+    draw: Draw,
 ) -> Evaluation:
     """Put assessed candidates in order and write the evaluation into `path`.
 
@@ -176,14 +180,12 @@ def evaluate(
         What they were fitted and assessed on.
     path
         Folder of the evaluation.
+    params
+        Section ``evaluate``.
     reused
         Families whose candidates were remembered, not fitted.
     failed
         Family → why it has no candidate.
-    label_errors
-        Rows of the snapshot whose labels are known to be wrong.
-    claim
-        The accuracy that is claimed of the best one.
     draw
         Draws the pictures of all families, where this very evaluation has none yet.
 
@@ -193,25 +195,16 @@ def evaluate(
         There is no candidate at all.
     """
     if not candidates:
-        reasons = "; ".join(f"{family}: {reason}" for family, reason in (failed or {}).items())
+        reasons = "; ".join(f"{family}: {reason}" for family, reason in failed.items())
         raise FitFailed(f"no family gave a candidate ({reasons})")
     kept = set(reused)
-    rows = ranked(
-        Row(
-            candidate=candidate,
-            test=read_metrics(path, candidate.family),
-            cost=read_cost(path, candidate.family),
-            reused=candidate.family in kept,
-            conditions=tuple(read_conditions(path, candidate.family)),
-        )
-        for candidate in candidates
-    )
+    rows = ranked(_row(path, candidate, reused=candidate.family in kept) for candidate in candidates)
     best = rows[0]
     labels = np.asarray(split.snapshot.labels())[split.test()]
     predicted = {row.family: read_predicted(path, row.family, split=split) for row in rows}
     comparisons = tuple(compare({family: labels == column for family, column in predicted.items()}))
     tied = {best.family, *tied_with(best.family, comparisons, confidence=best.test.confidence)}
-    wrong_labels = np.isin(split.test(), label_errors)
+    wrong_labels = np.isin(split.test(), params.label_errors)
     rows = tuple(
         replace(
             row,
@@ -220,13 +213,13 @@ def evaluate(
         )
         for row in rows
     )
-    p_value = claim_p_value(best.test.n_correct, best.test.n_samples, claim=claim)
+    p_value = claim_p_value(best.test.n_correct, best.test.n_samples, claim=params.claim)
     evaluation = Evaluation(
         path=path,
         rows=rows,
-        failed=dict(failed or {}),
+        failed=dict(failed),
         comparisons=comparisons,
-        claim=Claim(accuracy=claim, p_value=p_value, rejected=p_value < 1 - best.test.confidence),
+        claim=Claim(accuracy=params.claim, p_value=p_value, rejected=p_value < 1 - best.test.confidence),
         n_label_errors=int(wrong_labels.sum()),
     )
     forget_others(path, families={row.family for row in rows})
@@ -236,6 +229,17 @@ def evaluate(
     write_json(path / METRICS, _figures(evaluation))
     write_json(path / DESCRIPTION, content)
     return evaluation
+
+
+def _row(path: Path, candidate: Candidate, *, reused: bool) -> Row:
+    """Return the line of a candidate with what its assessment wrote into `path`."""
+    return Row(
+        candidate=candidate,
+        test=read_metrics(path, candidate.family),
+        cost=read_cost(path, candidate.family),
+        reused=reused,
+        conditions=tuple(read_conditions(path, candidate.family)),
+    )
 
 
 def _description(evaluation: Evaluation, *, split: Split) -> dict[str, Any]:
@@ -257,9 +261,8 @@ def _description(evaluation: Evaluation, *, split: Split) -> dict[str, Any]:
 
 def _is_drawn(path: Path, content: Mapping[str, Any]) -> bool:
     """Return whether the pictures of this very evaluation are there; who was reused is in none of them."""
-    try:
-        before = read_evaluation(path)
-    except MissingError:
+    before = last_evaluation(path)
+    if before is None:
         return False
     rows = [[{**row, "reused": None} for row in each["leaderboard"]] for each in (before, content)]
     return rows[0] == rows[1] and {**before, "leaderboard": None} == {**content, "leaderboard": None} and is_drawn(path)

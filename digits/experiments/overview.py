@@ -17,18 +17,12 @@ from digits.experiments.scores import read_predicted, read_proba
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PICTURES", "draw_overview", "draw_picture", "is_drawn"]
+__all__ = ["PICTURES", "draw_picture", "is_drawn"]
 
 
 def is_drawn(path: Path) -> bool:
     """Return whether the pictures are in the folder of an evaluation."""
     return all((path / name).is_file() for name in PICTURES)
-
-
-def draw_overview(rows: Sequence[Row], *, split: Split, path: Path) -> None:
-    """Draw all pictures, one after the other; the parameters are those of `draw_picture`."""
-    for name in PICTURES:
-        draw_picture(name=name, rows=rows, split=split, path=path)
 
 
 def draw_picture(*, name: str, rows: Sequence[Row], split: Split, path: Path) -> None:

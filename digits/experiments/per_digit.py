@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digits.experiments.canvas import GRID, INK, ORANGE, blank, panel
+from digits.experiments.canvas import INK, blank, panel, rule, shades
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +29,6 @@ def per_digit(metrics: Mapping[str, Metrics], *, dataset: str) -> Figure:
     dataset
         What the heading says.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
     names, one = list(metrics), next(iter(metrics.values()))
     scores = np.array([[each.per_class[label].f1 for label in one.classes] for each in metrics.values()])
     n_rows, n_columns = scores.shape
@@ -42,14 +40,12 @@ def per_digit(metrics: Mapping[str, Metrics], *, dataset: str) -> Figure:
         subtitle=f"F1 score in %, {one.n_samples:,} test images",
     )
     axes = panel(figure, left=1.75, bottom=0.2, width=width, height=height)
-    colours = LinearSegmentedColormap.from_list("short", ["#ffffff", "#fbd9c0", ORANGE])
-    axes.imshow(1 - scores, cmap=colours, vmin=0, vmax=max(0.01, float(1 - scores.min())), aspect="auto")
+    axes.imshow(1 - scores, cmap=shades(), vmin=0, vmax=max(0.01, float(1 - scores.min())), aspect="auto")
     style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8.5, "color": INK}
     for (row, column), score in np.ndenumerate(scores):
         axes.text(column, row, f"{100 * score:.1f}", **style)
     axes.set_yticks(range(n_rows), names, fontsize=9.5)
     axes.set_xticks(range(n_columns), [str(label) for label in one.classes], fontsize=11, fontweight="bold")
     axes.xaxis.tick_top()
-    axes.hlines(np.arange(n_rows + 1) - 0.5, -0.5, n_columns - 0.5, color=GRID, linewidth=0.8, clip_on=False)
-    axes.vlines(np.arange(n_columns + 1) - 0.5, -0.5, n_rows - 0.5, color=GRID, linewidth=0.8, clip_on=False)
+    rule(axes, rows=n_rows, columns=n_columns)
     return figure

@@ -14,7 +14,20 @@ from numpy.typing import NDArray
 
 from digits.errors import FitFailed
 from digits.experiments.agreement import agreement
-from digits.experiments.canvas import BLUE, FAINT, GRID, INK, MARGIN, ORANGE, blank, panel, percent, save_png
+from digits.experiments.canvas import (
+    BLUE,
+    FAINT,
+    GRID,
+    INK,
+    MARGIN,
+    ORANGE,
+    blank,
+    panel,
+    percent,
+    rule,
+    save_png,
+    shades,
+)
 from digits.experiments.galleries import misclassified, sample_grid
 from digits.experiments.metrics import Metrics
 from digits.experiments.pareto import Priced, pareto
@@ -57,8 +70,6 @@ def confusion_matrix(metrics: Metrics, *, dataset: str, family: str, split: str)
     Only the mistakes are coloured, by their number: on one scale with the diagonal those of a good family would all
     look like nothing.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
     matrix, n_classes = metrics.matrix, len(metrics.classes)
     low, high = metrics.accuracy_interval
     subtitle = (
@@ -69,11 +80,8 @@ def confusion_matrix(metrics: Metrics, *, dataset: str, family: str, split: str)
     figure = blank(width=side + 1.9, height=side + 1.1, title=f"{family} on {dataset}", subtitle=subtitle)
     axes = panel(figure, left=1.0, bottom=0.5, width=side, height=side)
     mistakes = np.where(np.eye(n_classes, dtype=bool), 0, matrix)
-    colours = LinearSegmentedColormap.from_list("mistakes", ["#ffffff", "#fbd9c0", ORANGE])
-    axes.imshow(mistakes, cmap=colours, vmin=0, vmax=max(1, mistakes.max()), aspect="auto")
-    borders = np.arange(n_classes + 1) - 0.5
-    for rule in (axes.hlines, axes.vlines):
-        rule(borders, borders[0], borders[-1], color=GRID, linewidth=0.8, clip_on=False)
+    axes.imshow(mistakes, cmap=shades(), vmin=0, vmax=max(1, mistakes.max()), aspect="auto")
+    rule(axes, rows=n_classes, columns=n_classes)
     labels = [str(label) for label in metrics.classes]
     axes.set_xticks(range(n_classes), labels, fontsize=11, fontweight="bold")
     axes.set_yticks(range(n_classes), labels, fontsize=11, fontweight="bold")

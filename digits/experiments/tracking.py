@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import Candidate
-from digits.experiments.connection import answering, connect, first_line, holds_nothing
+from digits.experiments.connection import answering, connect, first_line, has_no_store, holds_nothing
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
 
@@ -240,7 +240,7 @@ class Tracking:
     @classmethod
     def existing(cls, uri: str, *, dataset: str, artifacts: Path) -> Tracking | None:
         """Return the dataset's experiment; None when it, or the local store, is not there yet: nothing is made."""
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        if has_no_store(uri):
             return None
         with answering():
             if connect(uri).get_experiment_by_name(dataset) is None:
@@ -258,7 +258,7 @@ class Tracking:
         """
         from mlflow.exceptions import MlflowException
 
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        if has_no_store(uri):
             raise MissingError(f"no run {run_id}: nothing was ever fitted here; run `digits run`")
         with answering():
             client = connect(uri)

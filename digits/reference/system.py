@@ -108,7 +108,7 @@ class System:
     params
         As they were written.
     run
-        Does it again.
+        Does it again, given a split, the options, and the params.
     champion
         Returns what the pipeline reaches under the same protocol, with the name of the family.
     """
@@ -119,5 +119,9 @@ class System:
     published: float
     published_text: str
     params: Mapping[str, Any]
-    run: Callable[[Split, Options], Outcome]
+    run: Callable[..., Outcome]
     champion: Callable[[Split, Champion, Options], tuple[float, str]]
+
+    def again(self, split: Split, options: Options) -> Outcome:
+        """Do it again as it was written."""
+        return self.run(split, options, **self.params)

@@ -12,16 +12,11 @@ from typing import Any
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.events import report
-from digits.experiments.assessment import (
-    EvaluateParams,
-    assess,
-    is_assessed,
-    mark_assessed,
-)
+from digits.experiments.assessment import EvaluateParams, assess, is_assessed, mark_assessed
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import changed_code, reachable
 from digits.experiments.connection import answering
-from digits.experiments.evaluation import Evaluation, read_evaluation
+from digits.experiments.evaluation import Evaluation, last_evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
 from digits.experiments.leaderboard import Row, as_markdown
 from digits.experiments.overview import PICTURES, draw_picture
@@ -80,7 +75,7 @@ def evaluate(
     with only_one(project.lock(dataset, "evaluation")):
         rows, folder = load_split(project, dataset), project.evaluation(dataset)
         params = project.params(dataset).evaluate
-        reasons, before = dict(failed), _last(folder)
+        reasons, before = dict(failed), last_evaluation(folder)
         report("evaluate", subject=dataset, state="running")
         crew = workers or InProcess()
 
@@ -107,10 +102,9 @@ def evaluate(
             [item.candidate for item in scored],
             split=rows,
             path=folder,
+            params=params,
             reused=[item.candidate.family for item in scored if item.reused],
             failed=reasons,
-            label_errors=params.label_errors,
-            claim=params.claim,
             draw=partial(_draw, crew),
         )
         page = _write_report(project, evaluation, rows=rows, before=before)
@@ -160,14 +154,6 @@ def _draw(crew: Workers, rows: Sequence[Row], *, split: Split, path: Path) -> No
         drawn = [threads.submit(_twice, call) for call in calls]
     for future in drawn:
         future.result()
-
-
-def _last(folder: Path) -> dict[str, Any] | None:
-    """Return the evaluation that lies in a folder; None when there is none that can be read."""
-    try:
-        return read_evaluation(folder)
-    except MissingError:
-        return None
 
 
 def _write_report(project: Project, evaluation: Evaluation, *, rows: Split, before: dict[str, Any] | None) -> Path:

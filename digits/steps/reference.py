@@ -15,6 +15,7 @@ from digits.events import report
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.plots import save_png
+from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.reference.system import Champion, Options, Outcome, System
 from digits.reference.systems import SYSTEMS
@@ -87,17 +88,22 @@ def reference(project: Project, names: Sequence[str], *, digit: int, settings: S
         raise ParamsError(f"no reference system {', '.join(unknown)}; there are {', '.join(SYSTEMS)}")
     systems = [SYSTEMS[name] for name in names or SYSTEMS]
     splits = {dataset: load_split(project, dataset) for dataset in {system.dataset for system in systems}}
-    return [_done(project, system, splits[system.dataset], digit=digit, settings=settings) for system in systems]
+    champions = {dataset: _champion(project, split) for dataset, split in splits.items()}
+    memory = tracking(project, EXPERIMENT, settings=settings)
+    done = []
+    for system in systems:
+        split, best = splits[system.dataset], champions[system.dataset]
+        options = Options(digit=digit, claim=project.params(system.dataset).evaluate.claim)
+        done.append(_done(system, split, options=options, best=best, memory=memory))
+    return done
 
 
-def _done(project: Project, system: System, split: Split, *, digit: int, settings: Settings) -> Referred:
-    options = Options(digit=digit, claim=project.params(system.dataset).evaluate.claim)
+def _done(system: System, split: Split, *, options: Options, best: Champion | None, memory: Tracking) -> Referred:
     report("redo", subject=system.name, state="running")
     try:
-        outcome = system.run(split, options)
-        best = _champion(project, split)
+        outcome = system.again(split, options)
         accuracy, family = system.champion(split, best, options) if best else (None, None)
-        run_id = _log(project, system, outcome, split, champion=accuracy, settings=settings)
+        run_id = _log(system, outcome, split, champion=accuracy, memory=memory)
     except BaseException as error:
         report("redo", subject=system.name, state="failed", detail=str(error))
         raise
@@ -125,18 +131,13 @@ def _champion(project: Project, split: Split) -> Champion | None:
     except MissingError:
         return None
     fit = project.params(dataset).fit
-    singles = [
-        row.family for row in evaluation.rows if row.family in fit.families and not fit.families[row.family].members
-    ]
-    if not singles:
-        return None
+    families = [fit.families[row.family] for row in evaluation.rows if row.family in fit.families]
+    single = next((family for family in families if not family.members), None)
     best = evaluation.best
-    return Champion(best.candidate, best.test_accuracy, single=fit.families[singles[0]], seed=fit.seed)
+    return Champion(best.candidate, best.test_accuracy, single=single, seed=fit.seed) if single else None
 
 
-def _log(
-    project: Project, system: System, outcome: Outcome, split: Split, *, champion: float | None, settings: Settings
-) -> str:
+def _log(system: System, outcome: Outcome, split: Split, *, champion: float | None, memory: Tracking) -> str:
     figures = {"accuracy": outcome.accuracy, "published": system.published, **outcome.metrics}
     if champion is not None:
         figures["champion_accuracy"] = champion
@@ -145,7 +146,6 @@ def _log(
             save_png(figure, Path(work) / name)
         for name, text in outcome.texts.items():
             (Path(work) / name).write_text(text, encoding="utf-8")
-        memory = tracking(project, EXPERIMENT, settings=settings)
         return memory.log_reference(
             system.name, params=system.params, figures=figures, folder=Path(work), snapshot=split.snapshot
         )

@@ -12,7 +12,6 @@ import pytest
 from mlflow.entities import ViewType  # noqa: TID253 - and those marked as deleted
 
 from digits.errors import MissingError
-from digits.project import Project
 from digits.settings import Settings
 from digits.steps.candidates import fit
 from digits.steps.garbage import collect_garbage, find_garbage
@@ -21,7 +20,7 @@ from digits.steps.memory import known_fits, tracking
 
 def _gc(checkout: Any, *, newest: int = 10, remove: bool = False) -> list[tuple[str, str]]:
     """Return kind and name of what is found."""
-    project = Project(root=checkout.root)
+    project = checkout.project
     memory = known_fits(project, "digits", settings=Settings.load(checkout.root))
     found = (collect_garbage if remove else find_garbage)(project, "digits", memory=memory, newest=newest)
     return [(item.kind, item.name) for item in found]
@@ -46,9 +45,7 @@ def forgotten(kept: Any) -> str:
     """Return the run of a fit whose params have changed since, and that no pipeline run saw."""
     before = (kept.root / "params.yaml").read_text(encoding="utf-8")
     kept.families({"decision_tree": {"components": 20}})
-    project = Project(root=kept.root)
-    memory = tracking(project, "digits", settings=Settings.load(kept.root))
-    candidate = fit(project, "digits", "decision_tree", memory=memory).candidate
+    candidate = fit(kept.project, "digits", "decision_tree", memory=kept.memory()).candidate
     (kept.root / "params.yaml").write_text(before, encoding="utf-8")
     return str(candidate.run_id)
 
@@ -122,7 +119,7 @@ def test_what_is_not_known_to_be_garbage_stays(kept: Any) -> None:
     described.write_text(described.read_text(encoding="utf-8").replace('"leaderboard"', '"board"'), encoding="utf-8")
     with pytest.raises(MissingError, match=r"nothing is removed of digits.*leaderboard"):
         _gc(kept, newest=0, remove=True)
-    tracking(Project(root=kept.root), "mnist", settings=Settings.load(kept.root))  # as after a run without a source
+    tracking(kept.project, "mnist", settings=Settings.load(kept.root))  # as after a run without a source
     shutil.rmtree(kept.root / "data/splits")
     done = kept.digits("gc", "--newest", "0", "--no-dry-run")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

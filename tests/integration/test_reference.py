@@ -58,7 +58,7 @@ def test_the_systems_on_mnist_learn(name: str, mnist_dir: Path, tmp_path: Path) 
     )
     params = SplitParams(seed=0, test=LastRows(rows=300), validation=Fraction(fraction=0.1))
     rows = split(snapshot, params=params, path=tmp_path / "split")
-    outcome = SYSTEMS[name].run(rows, Options(digit=7))
+    outcome = SYSTEMS[name].again(rows, Options(digit=7))
     assert outcome.accuracy > (0.93 if name.startswith("detector") else 0.5)
     wanted = {
         "detector": {"detector.txt"},

@@ -12,9 +12,7 @@ import pytest
 
 from digits.errors import MissingError
 from digits.experiments.recall import fetch
-from digits.project import Project
 from digits.settings import Settings
-from digits.steps.memory import tracking
 from digits.steps.replay import replay
 
 
@@ -83,9 +81,8 @@ def test_a_lost_candidate_is_named(kept: Any, tmp_path: Path) -> None:
     """A fit whose artifacts are gone has lost its candidate, also where the folder for it is there already."""
     run_id = _run_id(kept, "decision_tree")
     shutil.rmtree(next((kept.root / "mlflow/artifacts").rglob(f"{run_id}/artifacts/candidate")))
-    memory = tracking(Project(root=kept.root), "digits", settings=Settings.load(kept.root))
     with pytest.raises(MissingError, match=f"run {run_id} has lost its candidate"):
-        fetch(memory, run_id, path=tmp_path)
+        fetch(kept.memory(), run_id, path=tmp_path)
 
 
 def test_what_is_no_fit_is_one_line(ran: Any) -> None:
@@ -97,7 +94,6 @@ def test_what_is_no_fit_is_one_line(ran: Any) -> None:
 
 def test_a_replay_makes_no_store(checkout: Any) -> None:
     """Where nothing was fitted yet, nothing is made to say so."""
-    project = Project(root=checkout.root)
     with pytest.raises(MissingError, match="nothing was ever fitted here"):
-        replay(project, "nonsense", settings=Settings.load(checkout.root))
+        replay(checkout.project, "nonsense", settings=Settings.load(checkout.root))
     assert not (checkout.root / "mlflow").exists()
