@@ -113,7 +113,7 @@ def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
     for number, row in enumerate(evaluation["leaderboard"]):
         table.add_row(
             row["family"],
-            f"{row['validation_accuracy']:.2%}",
+            _validation(row),
             f"{row['test_accuracy']:.2%} ({row['test_accuracy_low']:.2%} to {row['test_accuracy_high']:.2%})",
             "tied" if row["tied"] and number else "",
             f"{row['macro_f1']:.4f}",
@@ -124,6 +124,12 @@ def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
             style="bold green" if number == 0 else "",
         )
     return table
+
+
+def _validation(row: Mapping[str, Any]) -> str:
+    """Return the validation accuracy, with the folds' deviation where there are folds."""
+    deviation = row["cross_validation_deviation"]
+    return f"{row['validation_accuracy']:.2%}" + ("" if deviation is None else f" ± {deviation:.2%}")
 
 
 def print_leaderboard(evaluation: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, Self
 
 import numpy as np
@@ -43,6 +44,8 @@ class Candidate:
         SHA-256 of ``validation_proba.npy``.
     validation
         Metrics of the out-of-fold predictions for the validation rows.
+    fold_accuracies
+        Accuracy of those predictions in each fold of the split, in ``[0, 1]``; one number for a hold-out.
     history
         Curve → value per epoch (``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``); empty where a family has no
         epochs.
@@ -59,9 +62,17 @@ class Candidate:
     digest: str
     proba_digest: str
     validation: Metrics
+    fold_accuracies: Sequence[float]
     history: Mapping[str, Sequence[float]]
     fit_seconds: float
     run_id: str | None = None
+
+    @property
+    def cross_validation(self) -> tuple[float, float] | None:
+        """Mean and standard deviation (of a sample) of the folds' accuracies; None where the split has one fold."""
+        if len(self.fold_accuracies) < 2:
+            return None
+        return fmean(self.fold_accuracies), stdev(self.fold_accuracies)
 
     @property
     def model(self) -> Path:

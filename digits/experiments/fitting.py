@@ -160,6 +160,7 @@ def _write(
             digest=artifact.digest(work / MODEL),
             proba_digest=sha256_of_file(work / PROBA),
             validation=validation,
+            fold_accuracies=_fold_accuracies(split, proba),
             history=history,
             fit_seconds=fit_seconds,
         )
@@ -171,6 +172,13 @@ def score_validation(split: Split, proba: NDArray[np.float64]) -> Metrics:
     """Score out-of-fold probabilities, ``(n_validation, n_classes)``, against the labels of the validation rows."""
     labels = np.asarray(split.snapshot.labels())
     return score(labels[split.validation()], proba, classes=np.unique(labels).tolist())
+
+
+def _fold_accuracies(split: Split, proba: NDArray[np.float64]) -> list[float]:
+    """Return the accuracy in each fold of out-of-fold probabilities, ``(n_validation, n_classes)``."""
+    rows, labels = split.validation(), np.asarray(split.snapshot.labels())
+    right = np.unique(labels)[proba.argmax(axis=1)] == labels[rows]
+    return [float(right[np.isin(rows, fold.validation)].mean()) for fold in split.folds()]
 
 
 def _fit_estimator(estimator: Any, X: Any, y: Any, *, validation: tuple[Any, Any]) -> None:

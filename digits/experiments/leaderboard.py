@@ -71,9 +71,12 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain values: shares in ``[0, 1]``, log loss in nats, times in seconds, sizes in bytes."""
+        mean, deviation = self.candidate.cross_validation or (None, None)
         return {
             "family": self.family,
             "validation_accuracy": self.validation_accuracy,
+            "cross_validation_mean": mean,
+            "cross_validation_deviation": deviation,
             "test_accuracy": self.test_accuracy,
             "test_accuracy_low": self.test_accuracy_low,
             "test_accuracy_high": self.test_accuracy_high,

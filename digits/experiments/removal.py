@@ -18,6 +18,8 @@ def erase(tracking: Tracking, run_id: str) -> None:
     run = tracking.client.get_run(run_id)
     if run.info.lifecycle_stage == "active":
         tracking.client.set_tag(run_id, TAG_GARBAGE, "true")
+        for output in run.outputs.model_outputs if run.outputs else ():
+            tracking.client.delete_logged_model(output.model_id)
         tracking.client.delete_run(run_id)
     _files_of(run).delete_artifacts()
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import Candidate
 from digits.experiments.connection import answering, connect, first_line, has_no_store, holds_nothing
+from digits.experiments.logged_model import create_logged_model, logged_model_of
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
 
@@ -145,13 +146,16 @@ class Tracking:
         """Log what a fit gave onto its run; the fit can be recalled once the run is finished."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
+        create_logged_model(self.client, run_id, name=candidate.family)
         figures = {f"validation_{name}": value for name, value in candidate.validation.flat().items()}
-        metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
-        metrics.append(Metric(METRIC_FIT_SECONDS, candidate.fit_seconds, now, 0))
+        figures[METRIC_FIT_SECONDS] = candidate.fit_seconds
+        if folds := candidate.cross_validation:
+            figures |= zip(("cross_validation_mean", "cross_validation_deviation"), folds, strict=True)
+        self._log_figures(run_id, figures)
+        now = int(time.time() * 1000)
         for curve, values in candidate.history.items():
-            metrics += [Metric(f"epoch_{curve}", value, now, step) for step, value in enumerate(values, start=1)]
-        self._log_metrics(run_id, metrics)
+            points = [Metric(f"epoch_{curve}", value, now, step) for step, value in enumerate(values, start=1)]
+            self.client.log_batch(run_id, metrics=points)
         self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
         self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
         self.client.set_tag(run_id, TAG_PROBA, candidate.proba_digest)
@@ -179,15 +183,12 @@ class Tracking:
 
     def log_evaluation(self, run_id: str, *, assessment: Assessment, folders: Iterable[Path]) -> None:
         """Log a candidate's test figures, its cost, and the folders of its scores and plots onto its run."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
         figures = {f"test_{name}": value for name, value in assessment.metrics.flat().items()}
         figures |= {f"cost_{name}": value for name, value in assessment.cost.as_dict().items()}
         for item in assessment.conditions:
             section = "handwriting" if item.is_handwriting else "robustness"
             figures[f"{section}/{item.kind.replace(' ', '_')}_{item.level}"] = item.accuracy
-        self._log_metrics(run_id, [Metric(name, value, now, 0) for name, value in figures.items()])
+        self._log_figures(run_id, figures)
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
 
@@ -326,11 +327,15 @@ class Tracking:
             ) from error
         return True
 
-    def _log_metrics(self, run_id: str, metrics: Iterable[Any]) -> None:
-        """Log metrics in batches of the 1,000 that MLflow takes at once."""
-        batch = list(metrics)
-        for start in range(0, len(batch), 1000):
-            self.client.log_batch(run_id, metrics=batch[start : start + 1000])
+    def _log_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
+        """Log figures onto a run and onto its model, where they are linked to the dataset."""
+        from mlflow.entities import Metric
+
+        run, now = self.client.get_run(run_id), int(time.time() * 1000)
+        data = run.inputs.dataset_inputs[0].dataset
+        linked = {"model_id": logged_model_of(run), "dataset_name": data.name, "dataset_digest": data.digest}
+        metrics = [Metric(name, value, now, 0, **linked) for name, value in figures.items()]
+        self.client.log_batch(run_id, metrics=metrics)
 
     def _log_dataset(self, run_id: str, *, snapshot: Snapshot) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import digits
 from digits.experiments.leaderboard import Row
+from digits.experiments.logged_model import create_logged_model, logged_model_of
 
 if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from mlflow.tracking import MlflowClient
+
     from digits.data.snapshot import Snapshot
 
 __all__ = ["ARTIFACT", "log_model"]
 
 SERVED = Path(__file__).with_name("served.py")
 PACKAGE = Path(digits.__file__).parent
-MODEL_NAME, ARTIFACT = "model", "model"
+MODEL, ARTIFACT = "model", "model"
 
 #: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
 _SERVED_BY = (
@@ -38,42 +43,39 @@ _SERVED_BY = (
 _EXAMPLES = 2
 
 
-class _PyfuncUntried:
-    """MLflow's pyfunc flavour without the trial of the input example, which would load TensorFlow here; a test does it.
+def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> tuple[str, str]:
+    """Log the candidate's files as those of its run's model; return the model's address and id.
 
-    `Model.log` knows the option, the flavour's own `save_model` refuses it.
+    A model that has files already, which some version may serve, is left alone: the run gets another one.
     """
-
-    @staticmethod
-    def save_model(*, validate_serving_input: bool, **arguments: Any) -> None:
-        """Save the model; the option has done its work."""
-        import mlflow
-
-        mlflow.pyfunc.save_model(**arguments)
-
-
-def log_model(row: Row, *, snapshot: Snapshot, experiment_id: str) -> tuple[str, str]:
-    """Log the candidate's model, to which MLflow adds its run's metrics; return its address and id."""
     import mlflow
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import Model
+
+    run_id = str(row.candidate.run_id)
+    model_id = logged_model_of(client.get_run(run_id))
+    if model_id is None or client.list_logged_model_artifacts(model_id):
+        model_id = create_logged_model(client, run_id, name=row.family)
+    place = client.get_logged_model(model_id).artifact_location
+    with TemporaryDirectory() as work:
+        # Not `log_model`: it would open the finished run again, and try the example, which loads TensorFlow.
+        mlflow.pyfunc.save_model(
+            Path(work) / MODEL,
+            mlflow_model=Model(artifact_path=place, run_id=run_id, model_id=model_id),
+            python_model=str(SERVED),
+            artifacts={ARTIFACT: str(row.candidate.model)},
+            signature=_signature(row, snapshot=snapshot),
+            input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
+            code_paths=[str(PACKAGE)],
+            pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
+        )
+        client.log_model_artifacts(model_id, str(Path(work) / MODEL))
+    return f"models:/{model_id}", model_id
+
+
+def _signature(row: Row, *, snapshot: Snapshot) -> ModelSignature:
+    from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    shape = (-1, snapshot.height, snapshot.width)
     outputs = [ColSpec("long", "digit"), *(ColSpec("double", f"probability_{label}") for label in row.test.classes)]
-    # Not `mlflow.pyfunc.log_model`: it would open the candidate's finished run again. `Model.log` takes the run's id,
-    # but puts the model's files into the experiment that is set.
-    mlflow.set_experiment(experiment_id=experiment_id)
-    info = Model.log(
-        artifact_path=None,
-        name=MODEL_NAME,
-        flavor=_PyfuncUntried,
-        run_id=row.candidate.run_id,
-        python_model=str(SERVED),
-        artifacts={ARTIFACT: str(row.candidate.model)},
-        signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
-        input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
-        code_paths=[str(PACKAGE)],
-        pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
-        validate_serving_input=False,
-    )
-    return info.model_uri, info.model_id
+    images = TensorSpec(np.dtype(np.uint8), (-1, snapshot.height, snapshot.width))
+    return ModelSignature(inputs=Schema([images]), outputs=Schema(outputs))

@@ -76,7 +76,6 @@ class Registry:
 
     def __init__(self, tracking: Tracking) -> None:
         self._client = tracking.client
-        self._experiment_id = tracking.experiment_id
         self.dataset = tracking.dataset
         self.name = f"{tracking.dataset}-classifier"
 
@@ -121,7 +120,7 @@ class Registry:
             raise MissingError(
                 f"the candidate of {family} cannot be registered: {fault}; run `digits fit {self.dataset} {family}`"
             )
-        source, model_id = log_model(row, snapshot=snapshot, experiment_id=self._experiment_id)
+        source, model_id = log_model(row, snapshot=snapshot, client=self._client)
         self._ensure_model()
         card = model_card(row, snapshot=snapshot, decision=decision, name=self.name)
         self._client.log_text(row.candidate.run_id, card, CARD)

@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 from digits.errors import MissingError
+from digits.experiments.candidate import Candidate
 from digits.steps.candidates import fit
+from digits.steps.data import load_split
 from digits.steps.evaluation import all_remembered, evaluate
 
 FAMILIES = {
@@ -32,6 +34,8 @@ FAMILIES = {
 COLUMNS = [
     "family",
     "validation_accuracy",
+    "cross_validation_mean",
+    "cross_validation_deviation",
     "test_accuracy",
     "test_accuracy_low",
     "test_accuracy_high",
@@ -89,6 +93,7 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
         assert {"validation_accuracy", "test_brier_score", "test_macro_f1", "fit_seconds", "cost_model_bytes"} <= set(
             run.data.metrics
         )
+        assert {"cross_validation_mean", "cross_validation_deviation"} <= set(run.data.metrics)
         assert "seed" in run.data.params
         assert len(run.data.tags["fingerprint"]) == 64
         assert run.inputs.dataset_inputs[0].dataset.name == "digits"
@@ -98,6 +103,32 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
     assert {"leaderboard.png", "samples.png", "evaluation.json"} <= {
         item.path for item in client.list_artifacts(parents[0].info.run_id)
     }
+
+
+def test_every_family_is_a_model_whose_figures_name_the_dataset(ran: Any) -> None:
+    """The models of the experiment are the families; validation and test figures are linked to the dataset."""
+    client = _client(ran)
+    experiment = client.get_experiment_by_name("digits")
+    models = {model.name: model for model in client.search_logged_models([experiment.experiment_id])}
+    assert set(models) == {"logistic_regression", "decision_tree", "k_nearest_neighbors", "voting"}
+    run_ids = {row["family"]: row["run_id"] for row in json.loads(ran.first.stdout)}
+    for family, model in models.items():
+        assert model.source_run_id == run_ids[family]
+        linked = {metric.key: metric.dataset_name for metric in model.metrics}
+        assert linked["validation_accuracy"] == linked["test_accuracy"] == "digits"
+
+
+def test_folds_are_told_apart(ran: Any) -> None:
+    """Mean and deviation are those of the accuracies of the five folds, counted from the out-of-fold predictions."""
+    split = load_split(ran.project, "digits")
+    labels = np.asarray(split.snapshot.labels())
+    for row in json.loads(ran.first.stdout):
+        candidate = Candidate.load(ran.project.candidate("digits", row["family"]))
+        predicted = dict(zip(split.validation(), candidate.validation_proba().argmax(axis=1), strict=True))
+        folds = [np.mean([predicted[place] == labels[place] for place in fold.validation]) for fold in split.folds()]
+        assert len(folds) == 5
+        assert row["cross_validation_mean"] == pytest.approx(np.mean(folds))
+        assert row["cross_validation_deviation"] == pytest.approx(np.std(folds, ddof=1))
 
 
 def test_the_best_candidate_is_registered(ran: Any) -> None:
