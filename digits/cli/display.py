@@ -115,7 +115,7 @@ def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
             row["family"],
             _validation(row),
             f"{row['test_accuracy']:.2%} ({row['test_accuracy_low']:.2%} to {row['test_accuracy_high']:.2%})",
-            "tied" if row["tied"] and number else "",
+            ("better" if row["better"] else "tied" if row["tied"] else "") if number else "",
             f"{row['macro_f1']:.4f}",
             f"{row['log_loss']:.4f}",
             f"{1e6 * row['batch_seconds']:,.0f} µs",
@@ -139,6 +139,9 @@ def print_leaderboard(evaluation: Mapping[str, Any]) -> None:
     best, *others = evaluation["leaderboard"]
     if any(row["tied"] for row in others):
         console.print(Text(f"tied: the test images do not tell it from {best['family']}", "dim"))
+    if any(row["better"] for row in others):
+        words = f"better: the test images say so, but they choose nothing; {best['family']} is best by validation"
+        console.print(Text(words, "dim"))
     if evaluation["label_errors"]:
         mistakes, known = best["mistakes"], best["mistakes_on_label_errors"]
         wrong = f"{evaluation['label_errors']} test labels are known to be wrong"

@@ -18,17 +18,19 @@ from pydantic import Field, NonNegativeInt
 from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
+from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
 from digits.experiments.conditions import (
     Condition,
     corrupted_images,
     corrupted_rows,
+    n_conditions,
     of_corruptions,
     of_handwriting,
 )
 from digits.experiments.cost import Cost, measure
-from digits.experiments.metrics import Metrics, score
+from digits.experiments.metrics import Metrics, checked_proba, score
 from digits.experiments.scores import (
     CONDITIONS,
     CORRUPTED_PROBA,
@@ -126,8 +128,17 @@ def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evalua
     Raises
     ------
     FitFailed
-        The candidate gives probabilities that are none.
+        The candidate gives probabilities that are none, or what it does raises.
     """
+    try:
+        return _assess(candidate, split=split, params=params, evaluation=evaluation)
+    except (FitFailed, MissingError, OSError):
+        raise
+    except Exception as error:
+        raise FitFailed(f"its assessment raised {type(error).__name__}: {error}") from error
+
+
+def _assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evaluation: Path) -> Assessment:
     snapshot, rows, labels = split.snapshot, split.test(), np.asarray(split.snapshot.labels())
     images, classes = snapshot.images()[rows], np.unique(labels)
     estimator = artifact.load(candidate.model)
@@ -138,6 +149,7 @@ def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evalua
         cost = measure(estimator, images, model=candidate.model)
     metrics = score(labels[rows], proba, classes=classes.tolist(), confidence=params.confidence)
     harmed = labels[corrupted_rows(split, n_images=params.corrupted_images)]
+    checked_proba(corrupted, n_samples=n_conditions() * len(harmed), n_classes=len(classes))
     conditions = of_handwriting(split, proba, labels[rows], classes=classes)
     conditions += of_corruptions(corrupted, harmed, classes=classes)
     with replaced_folder(scores_folder(evaluation, candidate.family)) as work:

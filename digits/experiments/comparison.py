@@ -5,7 +5,7 @@ Knows which images each family got right, nothing else of it; ``evaluation`` ask
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits.experiments.statistics import holm, mcnemar_exact
 
-__all__ = ["Comparison", "compare", "tied_with"]
+__all__ = ["Comparison", "better_than", "compare", "tied_with"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,18 @@ def compare(right: Mapping[str, NDArray[np.bool_]]) -> list[Comparison]:
 
 def tied_with(family: str, comparisons: Sequence[Comparison], *, confidence: float) -> set[str]:
     """Return the families that cannot be told apart from `family`: no real difference at that confidence."""
-    return {
-        item.second if item.first == family else item.first
-        for item in comparisons
-        if family in {item.first, item.second} and item.adjusted >= 1 - confidence
-    }
+    return {other for other, lead, adjusted in _seen_by(family, comparisons) if adjusted >= 1 - confidence}
+
+
+def better_than(family: str, comparisons: Sequence[Comparison], *, confidence: float) -> set[str]:
+    """Return the families that got more of the images right than `family`, and really so at that confidence."""
+    return {other for other, lead, adjusted in _seen_by(family, comparisons) if adjusted < 1 - confidence and lead < 0}
+
+
+def _seen_by(family: str, comparisons: Sequence[Comparison]) -> Iterator[tuple[str, int, float]]:
+    """Yield each other family, how many images more `family` got right, and the adjusted p-value."""
+    for item in comparisons:
+        if item.first == family:
+            yield item.second, item.only_first - item.only_second, item.adjusted
+        elif item.second == family:
+            yield item.first, item.only_second - item.only_first, item.adjusted

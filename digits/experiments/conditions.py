@@ -17,7 +17,7 @@ from digits.data.split import Split
 from digits.experiments import strokes
 from digits.experiments.corruptions import CORRUPTIONS, Corruption, corrupt
 
-__all__ = ["Condition", "corrupted_images", "corrupted_rows", "of_corruptions", "of_handwriting"]
+__all__ = ["Condition", "corrupted_images", "corrupted_rows", "n_conditions", "of_corruptions", "of_handwriting"]
 
 
 class Condition(BaseModel):
@@ -98,6 +98,11 @@ def corrupted_images(split: Split, *, n_images: int) -> NDArray[np.uint8]:
     )
 
 
+def n_conditions() -> int:
+    """Return how many kinds and strengths of harm there are."""
+    return len(_conditions())
+
+
 def of_corruptions(
     proba: NDArray[np.floating[Any]], labels: NDArray[np.uint8], *, classes: NDArray[np.uint8]
 ) -> list[Condition]:
@@ -144,7 +149,8 @@ def _condition(
     classes: NDArray[np.uint8],
 ) -> Condition:
     right = classes[proba.argmax(axis=1)] == labels
-    confidence = float(np.clip(proba.max(axis=1).mean(dtype=np.float64), 0, 1)) if len(proba) else 0.0
+    # A mean of ones may be a rounding error more than one.
+    confidence = min(1.0, float(proba.max(axis=1).mean(dtype=np.float64))) if len(proba) else 0.0
     return Condition(
         kind=kind, level=level, n_samples=len(labels), n_correct=int(right.sum()), mean_confidence=confidence
     )

@@ -19,7 +19,7 @@ from digits.errors import FitFailed, MissingError
 from digits.experiments.assessment import EvaluateParams
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
-from digits.experiments.comparison import Comparison, compare, tied_with
+from digits.experiments.comparison import Comparison, better_than, compare, tied_with
 from digits.experiments.leaderboard import Row, ranked
 from digits.experiments.overview import is_drawn
 from digits.experiments.scores import forget_others, read_conditions, read_cost, read_metrics, read_predicted
@@ -107,6 +107,7 @@ class Evaluation:
                 replace(
                     _row(path, Candidate.load(candidate(row["family"])), reused=row["reused"]),
                     tied=row["tied"],
+                    better=row["better"],
                     on_label_errors=row["mistakes_on_label_errors"],
                 )
                 for row in content["leaderboard"]
@@ -204,11 +205,13 @@ def evaluate(
     predicted = {row.family: read_predicted(path, row.family, split=split) for row in rows}
     comparisons = tuple(compare({family: labels == column for family, column in predicted.items()}))
     tied = {best.family, *tied_with(best.family, comparisons, confidence=best.test.confidence)}
+    better = better_than(best.family, comparisons, confidence=best.test.confidence)
     wrong_labels = np.isin(split.test(), params.label_errors)
     rows = tuple(
         replace(
             row,
             tied=row.family in tied,
+            better=row.family in better,
             on_label_errors=int(np.sum(wrong_labels & (predicted[row.family] != labels))),
         )
         for row in rows

@@ -21,7 +21,7 @@ from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import MODEL, PROBA, Candidate
 from digits.experiments.fingerprint import Fingerprint
-from digits.experiments.metrics import Metrics, score
+from digits.experiments.metrics import Metrics, checked_proba, score
 from digits.files import replaced_folder, sha256_of_file
 from digits.models import artifact
 from digits.models.family import Family
@@ -76,7 +76,7 @@ def fit(
     except (FitFailed, MissingError):
         raise
     except Exception as error:
-        raise FitFailed(f"{family.name}: {type(error).__name__}: {error}") from error
+        raise FitFailed(f"the fit raised {type(error).__name__}: {error}") from error
 
 
 def import_libraries(*, families: Sequence[Family]) -> None:
@@ -97,7 +97,9 @@ def _fit_family(split: Split, *, family: Family, seed: int, fingerprint: Fingerp
             estimator, images[fold.train], labels[fold.train], validation=(held_out, labels[fold.validation])
         )
         columns = np.searchsorted(classes, estimator.classes_)
-        proba[np.ix_(fold.validation, columns)] = estimator.predict_proba(held_out)
+        given = estimator.predict_proba(held_out)
+        checked_proba(given, n_samples=len(held_out), n_classes=len(columns))
+        proba[np.ix_(fold.validation, columns)] = given
         history = history if number else _history(estimator)
         log.debug("%s: fold %d done", family.name, number)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from digits.experiments.conditions import Condition
 from digits.experiments.cost import Cost
 from digits.experiments.metrics import Metrics
 
-__all__ = ["Row", "as_markdown", "ranked"]
+__all__ = ["Row", "ranked"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Row:
         Whether it was remembered instead of fitted in the run that made this evaluation.
     tied
         Whether the test rows cannot tell it from the best; the best itself is.
+    better
+        Whether the test rows say that it is better than the best by validation, which they do not overrule.
     on_label_errors
         Number of its mistakes that are on test rows whose labels are known to be wrong.
     conditions
@@ -41,6 +43,7 @@ class Row:
     cost: Cost
     reused: bool
     tied: bool = False
+    better: bool = False
     on_label_errors: int = 0
     conditions: tuple[Condition, ...] = ()
 
@@ -69,6 +72,11 @@ class Row:
         """Upper end of its interval."""
         return self.test.accuracy_interval[1]
 
+    @property
+    def against_best(self) -> str:
+        """What the test rows say of it and the best by validation, in a word; nothing where the best is better."""
+        return "better" if self.better else "tied" if self.tied else ""
+
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain values: shares in ``[0, 1]``, log loss in nats, times in seconds, sizes in bytes."""
         mean, deviation = self.candidate.cross_validation or (None, None)
@@ -85,6 +93,7 @@ class Row:
             "fit_seconds": self.candidate.fit_seconds,
             **self.cost.as_dict(),
             "tied": self.tied,
+            "better": self.better,
             "mistakes": self.test.n_samples - self.test.n_correct,
             "mistakes_on_label_errors": self.on_label_errors,
             "run_id": self.candidate.run_id,
@@ -104,19 +113,3 @@ def ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
             ),
         )
     )
-
-
-def as_markdown(rows: Sequence[Row], *, experiment_id: str) -> str:
-    """Return the leaderboard as a Markdown table whose families lead to their runs in the MLflow UI."""
-    lines = [
-        f"| family | validation | test | {rows[0].test.confidence:.0%} interval | | log loss | per image |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        name = f"[{row.family}](#/experiments/{experiment_id}/runs/{row.candidate.run_id})"
-        lines.append(
-            f"| {name} | {row.validation_accuracy:.2%} | {row.test_accuracy:.2%} "
-            f"| {row.test_accuracy_low:.2%} to {row.test_accuracy_high:.2%} | {'tied' if row.tied else ''} "
-            f"| {row.test.log_loss:.4f} | {1e6 * row.cost.batch_seconds:,.0f} µs |"
-        )
-    return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -69,11 +69,10 @@ def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
     ]
     best.sort(key=lambda number: times[number])
     axes.plot(times[best], errors[best], color=ORANGE, linewidth=1.2, drawstyle="steps-post", zorder=2)
-    axes.plot(times, errors, "o", color=BLUE, markersize=6, zorder=3)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.invert_yaxis()
-    _name(axes, families, places=list(zip(times, errors, strict=True)), bold=best)
+    _number(axes, families, places=list(zip(times, errors, strict=True)), bold=best)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
     axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
@@ -81,34 +80,41 @@ def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
         choose(FuncFormatter(lambda value, _: f"{value:,.10g} µs"))
     axes.tick_params(axis="y", which="minor", length=0, labelsize=8, labelcolor=FAINT)
     axes.tick_params(axis="x", which="minor", length=0, labelsize=8, labelcolor=FAINT)
-    axes.grid(visible=True, color=GRID, linewidth=0.8)
+    axes.grid(visible=True, which="both", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel("time per image", fontsize=9, color=FAINT)
     axes.set_ylabel("accuracy", fontsize=9, color=FAINT)
     return figure
 
 
-def _name(
+def _number(
     axes: Axes, families: Sequence[Priced], *, places: Sequence[tuple[float, float]], bold: Sequence[int]
 ) -> None:
-    """Write the names beside the axes, most accurate first, each with a line to its dot: dots may lie on each other."""
+    """Draw a numbered dot for every family, and the names beside the axes, most accurate first."""
     order = sorted(range(len(families)), key=lambda number: places[number][::-1])
-    for height, number in zip(np.linspace(0.98, 0.02, len(order)), order, strict=True):
-        axes.annotate(
+    for place, number in enumerate(order):
+        # The most accurate are drawn last: where dots lie on each other, theirs are read.
+        layer, weight = 4 + len(order) - place, "bold" if number in bold else "normal"
+        axes.plot(*places[number], "o", color=BLUE, markersize=11, markeredgecolor="white", zorder=layer)
+        dot: dict[str, Any] = {
+            "xytext": (0, -0.5),
+            "textcoords": "offset points",
+            "ha": "center",
+            "va": "center",
+            "zorder": layer,
+        }
+        axes.annotate(str(place + 1), places[number], fontsize=7, color="white", fontweight="bold", **dot)
+        height = 0.98 - 0.96 * place / max(1, len(order) - 1)
+        axes.text(
+            1.07, height, f"{place + 1}", transform=axes.transAxes, fontsize=9, color=BLUE, ha="right", va="center"
+        )
+        axes.text(
+            1.085,
+            height,
             families[number].family,
-            places[number],
-            xytext=(1.06, height),
-            textcoords="axes fraction",
-            va="center",
+            transform=axes.transAxes,
             fontsize=9,
             color=INK,
-            fontweight="bold" if number in bold else "normal",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": FAINT,
-                "linewidth": 0.4,
-                "shrinkA": 2,
-                "shrinkB": 4,
-                "relpos": (0, 0.5),
-            },
+            va="center",
+            fontweight=weight,
         )

@@ -40,10 +40,15 @@ def figures(proba: NDArray[np.float64], *, true: NDArray[np.intp], predicted: ND
         "brier_score": max(0.0, float(brier)),
         "calibration_error": calibration_error(confidence, right, adaptive=False),
         "adaptive_calibration_error": calibration_error(confidence, right, adaptive=True),
-        "top2_accuracy": float(np.mean((proba > given[:, np.newaxis]).sum(axis=1) < 2)),
+        "top2_accuracy": float(np.mean((_most_probable(proba, 2) == true[:, np.newaxis]).any(axis=1))),
         "selective_coverage": coverage(confidence, right, accuracy=SELECTIVE_ACCURACY),
         **_ranking(proba, true=true),
     }
+
+
+def _most_probable(proba: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Return the columns of each image's most probable classes, ``(n_samples, count)``: the first ones of a tie."""
+    return np.argsort(-proba, axis=1, kind="stable")[:, :count]
 
 
 def calibration_bins(
@@ -58,14 +63,15 @@ def calibration_bins(
     right
         ``(n_samples,)`` bool: whether the prediction is the true class.
     adaptive
-        Bins of as many images each; else of the same width.
+        Bins of about as many images each, those of the same confidence in one bin; else bins of the same width.
     """
     order = np.argsort(confidence, kind="stable")
     if adaptive:
-        parts = np.array_split(order, BINS)
+        lasts = np.linspace(0, len(order), BINS + 1)[1:-1].astype(np.int64)
+        limits = confidence[order][np.maximum(lasts - 1, 0)]
     else:
-        edges = np.searchsorted(confidence[order], np.arange(1, BINS) / BINS, side="right")
-        parts = np.split(order, edges)
+        limits = np.arange(1, BINS) / BINS
+    parts = np.split(order, np.searchsorted(confidence[order], limits, side="right"))
     kept = [part for part in parts if len(part)]
     return (
         np.array([len(part) for part in kept]),

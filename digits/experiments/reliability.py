@@ -68,6 +68,8 @@ def reliability(
     bars.set_ylabel("images", fontsize=9, color=FAINT)
     bars.set_xlabel("confidence: the probability of the predicted digit", fontsize=9, color=FAINT)
     bars.set_xlim(0, 1)
+    bars.set_ylim(bottom=0.8)  # a bar of one image is still to be seen
+    bars.tick_params(which="both", length=0)
     bars.set_xticks([])
     bars.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     bars.grid(visible=True, axis="y", color=GRID, linewidth=0.8)

@@ -51,7 +51,8 @@ def robustness(conditions: Mapping[str, Sequence[Condition]], *, dataset: str) -
         width=width + 0.8,
         height=height + 0.35,
         title=f"What is left of harmed images on {dataset}",
-        subtitle=f"accuracy on {n_images:,} test images; the middle strength is the one that families are compared at",
+        subtitle=f"accuracy on {n_images:,} test images, by strength; compared at the middle one. "
+        "Grey: the other families, named in the report's table",
     )
     for number, kind in enumerate(CORRUPTIONS):
         row, column = divmod(number, COLUMNS)

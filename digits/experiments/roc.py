@@ -18,7 +18,7 @@ __all__ = ["roc_and_precision_recall"]
 
 SIDE, LEFT, BETWEEN = 3.6, 0.85, 1.0  # inches
 
-#: More points than a line of this length can show.
+#: So many points side by side can be told apart on a panel.
 POINTS = 400
 
 
@@ -60,20 +60,40 @@ def roc_and_precision_recall(
         false_positives, true_positives, _ = curves[family]
         _line(left, np.maximum(false_positives, smallest), true_positives, colour=colour, width=width, layer=layer)
         precision, recall, _ = precision_recall_curve(flat, each.ravel())
-        _line(right, recall, precision, colour=colour, width=width, layer=layer)
+        _line(right, recall, precision, colour=colour, width=width, layer=layer, steps=True)
     left.set_xscale("log")
     left.set_xlim(smallest, 1)
     _name(left, x="false positive rate", y="true positive rate (recall)")
     _name(right, x="recall", y="precision")
     for place, (family, colour) in enumerate({best: BLUE, worst: ORANGE}.items()):
-        words = f"{family}: area under ROC {areas[family]:.4f}"
+        words = f"{family}: area under the pooled ROC {areas[family]:.4f}"
         figure.text((LEFT + place * (SIDE + BETWEEN)) / figure.get_figwidth(), 0.04, words, color=colour, fontsize=9)
     return figure
 
 
-def _line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], *, colour: str, width: float, layer: int) -> None:
-    few = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(np.int64))
-    axes.plot(x[few], y[few], color=colour, linewidth=width, zorder=layer)
+def _line(
+    axes: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    *,
+    colour: str,
+    width: float,
+    layer: int,
+    steps: bool = False,
+) -> None:
+    """Draw a curve through the points that can be told apart on paper; with `steps`, none lies between two points."""
+    across = np.log(x) / np.log(x.min()) if x.min() > 0 else x
+    cells = np.round(POINTS * np.column_stack([across, 2 * y])).astype(np.int64)  # half of the height is drawn
+    kept = np.append(True, np.any(np.diff(cells, axis=0), axis=1))
+    kept[-1] = True
+    axes.plot(
+        x[kept],
+        y[kept],
+        color=colour,
+        linewidth=width,
+        zorder=layer,
+        drawstyle="steps-post" if steps else "default",
+    )
 
 
 def _name(axes: Axes, *, x: str, y: str) -> None:

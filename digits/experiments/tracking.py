@@ -19,6 +19,7 @@ from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import Candidate
 from digits.experiments.connection import answering, connect, first_line, has_no_store, holds_nothing
 from digits.experiments.logged_model import create_logged_model, logged_model_of
+from digits.experiments.views import FITS_VIEW
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
 
@@ -43,8 +44,8 @@ KIND_PIPELINE, KIND_CANDIDATE, KIND_REFERENCE = "pipeline", "candidate", "refere
 CANDIDATE_FOLDER, PLOTS_FOLDER = "candidate", "plots"
 METRIC_FIT_SECONDS = "fit_seconds"
 
-#: The UI then opens on runs and metrics, not on traces of language models.
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+#: What the UI shows of an experiment whose runs train models, once it is not asked for traces of language models.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", **FITS_VIEW}
 
 #: MLflow refuses a dataset's digest of more than 36 characters.
 _DIGEST_CHARACTERS = 32
@@ -154,7 +155,7 @@ class Tracking:
         self._log_figures(run_id, figures)
         now = int(time.time() * 1000)
         for curve, values in candidate.history.items():
-            points = [Metric(f"epoch_{curve}", value, now, step) for step, value in enumerate(values, start=1)]
+            points = [Metric(f"epochs/{curve}", value, now, step) for step, value in enumerate(values, start=1)]
             self.client.log_batch(run_id, metrics=points)
         self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
         self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
@@ -193,9 +194,16 @@ class Tracking:
             self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
 
     def log_summary(
-        self, run_id: str, *, figures: Mapping[str, float], tags: Mapping[str, str], files: Iterable[Path], note: str
+        self,
+        run_id: str,
+        *,
+        best: str,
+        figures: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Iterable[Path],
+        note: str,
     ) -> None:
-        """Log the figures, tags and files that sum up a pipeline run onto its parent run.
+        """Log what sums up a pipeline run onto its parent run: figures, tags and files; its name then names the best.
 
         The note, in Markdown, is what people read first: on the run, and on the experiment as that of the last run.
         """
@@ -209,26 +217,37 @@ class Tracking:
         )
         for path in files:
             self.client.log_artifact(run_id, str(path))
-        last = f"The last [pipeline run](#/experiments/{self.experiment_id}/runs/{run_id})"
-        self.client.set_experiment_tag(self.experiment_id, TAG_NOTE, f"{last}:\n\n{note}")
+        self.client.update_run(run_id, name=f"{self.client.get_run(run_id).info.run_name}, best: {best}")
+        self.describe(note)
+        for name, value in FITS_VIEW.items():
+            self.client.set_experiment_tag(self.experiment_id, name, value)
+
+    def start_reference_run(
+        self, name: str, *, params: Mapping[str, Any], snapshot: Snapshot, tags: Mapping[str, str]
+    ) -> str:
+        """Start the run of a reference system that is done again and return its id."""
+        from mlflow.entities import Param
+
+        run = self._create_run(name, tags={TAG_KIND: KIND_REFERENCE, TAG_SNAPSHOT: snapshot.digest, **tags})
+        run_id = str(run.info.run_id)
+        self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        self._log_dataset(run_id, snapshot=snapshot)
+        return run_id
 
     def log_reference(
-        self, name: str, *, params: Mapping[str, Any], figures: Mapping[str, float], folder: Path, snapshot: Snapshot
-    ) -> str:
-        """Log a reference system that was done again, with the files in a folder, and return its run's id."""
-        from mlflow.entities import Metric, Param
+        self, run_id: str, *, figures: Mapping[str, float], folder: Path, tags: Mapping[str, str]
+    ) -> None:
+        """Log what came of a reference system, with the files in a folder."""
+        from mlflow.entities import Metric, RunTag
 
-        run_id = str(self._create_run(name, tags={TAG_KIND: KIND_REFERENCE, TAG_SNAPSHOT: snapshot.digest}).info.run_id)
-        with self.finishing(run_id):
-            now = int(time.time() * 1000)
-            self.client.log_batch(
-                run_id,
-                metrics=[Metric(key, value, now, 0) for key, value in figures.items()],
-                params=[Param(key, str(value)) for key, value in params.items()],
-            )
-            self._log_dataset(run_id, snapshot=snapshot)
-            self.client.log_artifacts(run_id, str(folder))
-        return run_id
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, 0) for key, value in figures.items()]
+        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.client.log_artifacts(run_id, str(folder))
+
+    def describe(self, note: str) -> None:
+        """Set the note of the experiment, in Markdown."""
+        self.client.set_experiment_tag(self.experiment_id, TAG_NOTE, note)
 
     def fit_seconds(self) -> dict[str, float]:
         """Return family → seconds of its last finished fit, for those that have one."""

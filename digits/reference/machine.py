@@ -16,9 +16,6 @@ from digits.reference.system import Images, Options, Outcome
 
 __all__ = ["machine"]
 
-#: A claim is rejected where so few right answers are less likely than this.
-SIGNIFICANCE = 0.05
-
 
 def machine(split: Split, options: Options, *, test_share: float, ranges: tuple[int, ...], **params: Any) -> Outcome:
     """Fit on all images but a few, score on those; then hold the claim against three ranges.
@@ -28,7 +25,7 @@ def machine(split: Split, options: Options, *, test_share: float, ranges: tuple[
     split
         Of digits; its own rows do not matter here.
     options
-        The claim.
+        The claim, and how sure one must be to reject it.
     test_share
         Share of the images that are held out at random, in ``(0, 1)``.
     ranges
@@ -44,7 +41,7 @@ def machine(split: Split, options: Options, *, test_share: float, ranges: tuple[
     for end in ranges:
         right = SVC(**params).fit(images.X[:end], images.y[:end]).predict(images.X[end:]) == images.y[end:]
         p_value = claim_p_value(int(right.sum()), len(right), claim=options.claim)
-        verdict = "rejected" if p_value < SIGNIFICANCE else "accepted"
+        verdict = "rejected" if p_value < 1 - options.confidence else "not rejected"
         metrics |= {f"accuracy_after_{end}": float(right.mean()), f"p_value_after_{end}": p_value}
         lines.append(
             f"Rows 1 to {end:,} to learn from, {len(right):,} to test: {right.sum():,} right, {right.mean():.2%}; "

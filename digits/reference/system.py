@@ -42,10 +42,13 @@ class Options:
         The one that the detectors look for.
     claim
         The accuracy that is claimed of the support vector machine, in ``(0, 1)``.
+    confidence
+        How sure one must be to reject the claim, in ``(0, 1)``.
     """
 
     digit: int = 2
     claim: float = 0.95
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class System:
     name
         What it is called on the command line and in MLflow.
     title
-        What it is, in a line.
+        What it is, in a line; ``{digit}`` stands for the one that is looked for.
     dataset
         What it learns from.
     published, published_text

@@ -17,7 +17,7 @@ __all__ = ["SYSTEMS"]
 _ALL = (
     System(
         name="detector",
-        title="is it a 2? logistic regression, 3 folds",
+        title="is it a {digit}? logistic regression, 3 folds",
         dataset="mnist",
         published=0.97,
         published_text="95 to 97 %",

@@ -98,7 +98,7 @@ def _train(
 ) -> Candidate:
     """Fit a family under a run of its own."""
     params, rows = project.params(dataset).fit, load_split(project, dataset)
-    members = [remembered(project, dataset, name, memory=memory) for name in params.families[family].members]
+    members = [_member(project, dataset, name, memory=memory) for name in params.families[family].members]
     print_ = fingerprint_of(params, family, data=rows.digest)
     run_id = memory.start_candidate_run(
         parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
@@ -132,6 +132,14 @@ def remembered(project: Project, dataset: str, family: str, *, memory: Tracking)
     if known.candidate is None:
         raise MissingError(f"{family} is not fitted with today's params and data; run `digits fit {dataset} {family}`")
     return known.candidate
+
+
+def _member(project: Project, dataset: str, family: str, *, memory: Tracking) -> Candidate:
+    """Return a member of an ensemble; without it the ensemble cannot be made."""
+    try:
+        return remembered(project, dataset, family, memory=memory)
+    except MissingError as error:
+        raise MissingError(f"its member {error}") from error
 
 
 def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) -> Recalled:

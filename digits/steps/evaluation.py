@@ -18,11 +18,12 @@ from digits.experiments.code import changed_code, reachable
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation, last_evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
-from digits.experiments.leaderboard import Row, as_markdown
+from digits.experiments.leaderboard import Row
 from digits.experiments.overview import PICTURES, draw_picture
 from digits.experiments.report import write_report
 from digits.experiments.scores import plots_folder, scores_folder
 from digits.experiments.tracking import TAG_EVALUATED, Tracking
+from digits.experiments.views import note
 from digits.experiments.workers import InProcess, WorkerDied, Workers
 from digits.files import only_one
 from digits.project import Project
@@ -172,10 +173,9 @@ def _write_report(project: Project, evaluation: Evaluation, *, rows: Split, befo
 
 def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str, page: Path) -> None:
     best = evaluation.best
-    count, validated = len(evaluation.rows), f"{best.validation_accuracy:.2%}"
-    words = f"**{best.family}** is the best of {count} by validation accuracy, {validated}"
     memory.log_summary(
         run_id,
+        best=best.family,
         figures={
             "best_validation_accuracy": best.validation_accuracy,
             **{f"test_accuracy.{row.family}": row.test_accuracy for row in evaluation.rows},
@@ -187,6 +187,6 @@ def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str, page: Path
             TAG_EVALUATED: " ".join(str(row.candidate.run_id) for row in evaluation.rows),
         },
         files=[page, *sorted([*evaluation.path.glob("*.*"), *(evaluation.path / "plots").glob("*.*")])],
-        note=f"{words}; `{page.name}` among the artifacts tells all.\n\n"
-        + as_markdown(evaluation.rows, experiment_id=memory.experiment_id),
+        note=note(evaluation.rows, failed=evaluation.failed, experiment_id=memory.experiment_id, run_id=run_id)
+        + f"\n\n`{page.name}` among the artifacts of the pipeline run tells all.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.plots import save_png
 from digits.experiments.tracking import Tracking
+from digits.experiments.views import run_address
 from digits.project import Project
 from digits.reference.system import Champion, Options, Outcome, System
 from digits.reference.systems import SYSTEMS
@@ -90,27 +91,40 @@ def reference(project: Project, names: Sequence[str], *, digit: int, settings: S
     splits = {dataset: load_split(project, dataset) for dataset in {system.dataset for system in systems}}
     champions = {dataset: _champion(project, split) for dataset, split in splits.items()}
     memory = tracking(project, EXPERIMENT, settings=settings)
-    done = []
+    tags, done = project.git_tags(), []
     for system in systems:
         split, best = splits[system.dataset], champions[system.dataset]
-        options = Options(digit=digit, claim=project.params(system.dataset).evaluate.claim)
-        done.append(_done(system, split, options=options, best=best, memory=memory))
+        params = project.params(system.dataset).evaluate
+        options = Options(digit=digit, claim=params.claim, confidence=params.confidence)
+        done.append(_done(system, split, options=options, best=best, memory=memory, tags=tags))
+    memory.describe(_note(done, experiment_id=memory.experiment_id))
     return done
 
 
-def _done(system: System, split: Split, *, options: Options, best: Champion | None, memory: Tracking) -> Referred:
+def _done(
+    system: System,
+    split: Split,
+    *,
+    options: Options,
+    best: Champion | None,
+    memory: Tracking,
+    tags: Mapping[str, str],
+) -> Referred:
     report("redo", subject=system.name, state="running")
+    params = {**system.params, **{f"option.{name}": value for name, value in asdict(options).items()}}
+    run_id = memory.start_reference_run(system.name, params=params, snapshot=split.snapshot, tags=tags)
     try:
-        outcome = system.again(split, options)
-        accuracy, family = system.champion(split, best, options) if best else (None, None)
-        run_id = _log(system, outcome, split, champion=accuracy, memory=memory)
+        with memory.finishing(run_id):
+            outcome = system.again(split, options)
+            accuracy, family = system.champion(split, best, options) if best else (None, None)
+            _log(system, outcome, run_id=run_id, champion=(family, accuracy), memory=memory)
     except BaseException as error:
         report("redo", subject=system.name, state="failed", detail=str(error))
         raise
     report("redo", subject=system.name, state="done", detail=f"{outcome.accuracy:.2%}")
     return Referred(
         name=system.name,
-        title=system.title,
+        title=system.title.format(digit=options.digit),
         dataset=system.dataset,
         published=system.published,
         published_text=system.published_text,
@@ -137,15 +151,30 @@ def _champion(project: Project, split: Split) -> Champion | None:
     return Champion(best.candidate, best.test_accuracy, single=single, seed=fit.seed) if single else None
 
 
-def _log(system: System, outcome: Outcome, split: Split, *, champion: float | None, memory: Tracking) -> str:
+def _log(
+    system: System, outcome: Outcome, *, run_id: str, champion: tuple[str | None, float | None], memory: Tracking
+) -> None:
+    family, accuracy = champion
     figures = {"accuracy": outcome.accuracy, "published": system.published, **outcome.metrics}
-    if champion is not None:
-        figures["champion_accuracy"] = champion
+    if accuracy is not None:
+        figures["champion_accuracy"] = accuracy
     with TemporaryDirectory() as work:
         for name, figure in outcome.figures.items():
             save_png(figure, Path(work) / name)
         for name, text in outcome.texts.items():
             (Path(work) / name).write_text(text, encoding="utf-8")
-        return memory.log_reference(
-            system.name, params=system.params, figures=figures, folder=Path(work), snapshot=split.snapshot
+        memory.log_reference(
+            run_id, figures=figures, folder=Path(work), tags={} if family is None else {"champion": family}
         )
+
+
+def _note(done: Sequence[Referred], *, experiment_id: str) -> str:
+    """Return the table of what was done last, in Markdown."""
+    lines = ["| system | | published | here | pipeline's best | |", "|---|---|---|---|---|---|"]
+    for item in done:
+        best = "" if item.champion_accuracy is None else f"{item.champion_accuracy:.2%}"
+        name = f"[{item.name}]({run_address(experiment_id, item.run_id)})"
+        lines.append(
+            f"| {name} | {item.title} | {item.published_text} | {item.accuracy:.2%} | {best} | {item.champion or ''} |"
+        )
+    return "\n".join(["The systems of five tutorials, done again beside the pipeline's best.", "", *lines])

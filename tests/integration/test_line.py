@@ -46,6 +46,7 @@ COLUMNS = [
     "batch_seconds",
     "model_bytes",
     "tied",
+    "better",
     "mistakes",
     "mistakes_on_label_errors",
     "run_id",

@@ -31,6 +31,10 @@ def test_the_systems_on_digits_are_those_of_their_tutorials(kept: Any) -> None:
     run = client.get_run(svc["run_id"])
     assert client.get_experiment(run.info.experiment_id).name == "reference"
     assert run.data.params["C"] == "100"
+    assert run.data.params["option.claim"] == "0.95"
+    assert run.data.tags["champion"] == svc["champion"]
+    note = client.get_experiment(run.info.experiment_id).tags["mlflow.note.content"]
+    assert "| 100 % | 100.00% | 100.00% |" in note
     names = {item.path for item in client.list_artifacts(svc["run_id"])}
     assert names == {"confusion_matrix.png", "classification_report.txt", "claim.txt"}
     claim = Path(client.download_artifacts(svc["run_id"], "claim.txt")).read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -26,6 +27,7 @@ import psutil
 import pytest
 
 from digits.errors import ParamsError, ServerError
+from digits.experiments.conditions import n_conditions
 from digits.files import only_one
 from digits.project import Project
 from digits.settings import Settings
@@ -52,6 +54,51 @@ def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
     refused = checkout.digits("predict", "digits", "any.png")
     assert refused.returncode == 1
     assert "no production version" in refused.stderr
+
+
+#: Appended to the code of a checkout: what four classifiers of scikit-learn say of that many images is broken.
+BROKEN = """
+
+def _break(classifier, when, how):
+    whole = classifier.predict_proba
+
+    def predict_proba(self, X):
+        proba = whole(self, X)
+        return how(proba) if when(len(proba)) else proba
+
+    classifier.predict_proba = predict_proba
+
+
+_break(KNeighborsClassifier, lambda count: count > 1000, lambda proba: proba[:-1])
+_break(DecisionTreeClassifier, lambda count: count > 1000, lambda proba: proba * float("nan"))
+_break(SGDClassifier, lambda count: count > 1000, lambda proba: 7 * proba)
+_break(HistGradientBoostingClassifier, lambda count: count == 200, lambda proba: proba[:1])
+"""
+
+
+def test_probabilities_that_are_none_cost_that_family(checkout: Any) -> None:
+    """Wrong rows, NaN and sums of 7, in a fit or for harmed images, are named; the others are registered."""
+    names = ("logistic_regression", "k_nearest_neighbors", "decision_tree", "sgd")
+    boosting = {"rounds": 2, "components": 10}
+    voting = {"members": ["logistic_regression", "gradient_boosting"]}
+    checkout.families({**{name: {} for name in names}, "gradient_boosting": boosting, "voting": voting})
+    checkout.params(evaluate={"corrupted_images": 50})
+    code = checkout.root / "digits/models/classical.py"
+    code.write_text(code.read_text(encoding="utf-8") + BROKEN, encoding="utf-8")
+    done = checkout.digits("run", "digits", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [row["family"] for row in json.loads(done.stdout)] == ["logistic_regression"]
+    failed = json.loads((checkout.root / "data/evaluations/digits/evaluation.json").read_text(encoding="utf-8"))[
+        "failed"
+    ]
+    n_harmed = 50 * n_conditions()
+    assert f"shape ({n_harmed - 1}, 10), wanted ({n_harmed}, 10)" in failed.pop("k_nearest_neighbors")
+    assert "not finite" in failed.pop("decision_tree")
+    assert "sum to 7, wanted 1" in failed.pop("sgd")
+    assert "shape (1, 10), wanted (200, 10)" in failed.pop("gradient_boosting")
+    assert failed.pop("voting").startswith("its member gradient_boosting is not fitted")
+    assert not failed
 
 
 def test_a_violated_contract_ends_the_run(checkout: Any, prefect_url: str) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
 from digits.errors import ParamsError
-from digits.experiments.comparison import compare, tied_with
+from digits.experiments.comparison import better_than, compare, tied_with
 from digits.experiments.statistics import claim_p_value, holm, mcnemar_exact, wilson_interval
 
 
@@ -118,6 +118,8 @@ def test_families_are_tied_that_the_images_do_not_tell_apart() -> None:
     assert comparisons[0].p_value == comparisons[0].adjusted == 0.5
     assert tied_with("all", comparisons, confidence=0.95) == {"nearly"}
     assert tied_with("half", comparisons, confidence=0.95) == set()
+    assert better_than("all", comparisons, confidence=0.95) == set()
+    assert better_than("half", comparisons, confidence=0.95) == {"all", "nearly"}
 
 
 @pytest.mark.parametrize(("correct", "total", "claim"), [(95, 100, 0.95), (0, 10, 0.5), (780, 797, 0.99), (5, 5, 0.1)])

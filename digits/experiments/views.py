@@ -1,0 +1,84 @@
+"""What people see first in the MLflow UI: addresses of its pages, the view of all fits, the note of the last run.
+
+Addresses start at the ``#``, so that they lead to the server that shows them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from digits.experiments.leaderboard import Row
+
+__all__ = ["FITS_VIEW", "fits_address", "note", "run_address"]
+
+_KEY = "leaderboard"
+
+#: Columns of the view, beside the run's name, its age and duration; the UI orders them by name.
+_COLUMNS = ("validation_accuracy", "test_accuracy", "test_accuracy_low", "test_log_loss", "cost_batch_seconds")
+
+#: Tag of an experiment → the view that `fits_address` opens: the fits alone, best validation accuracy first. The UI
+#: keeps views that people share in such tags; these are the names that it gives them.
+FITS_VIEW = {
+    f"mlflow.sharedViewState.{_KEY}": json.dumps(
+        {
+            "searchFilter": "tags.kind = 'candidate'",
+            "orderByKey": "metrics.`validation_accuracy`",
+            "orderByAsc": False,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "modelVersionFilter": "All Runs",
+            "datasetsFilter": [],
+            "selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS],
+            "viewMaximized": True,
+            "runListHidden": False,
+        }
+    )
+}
+
+
+def run_address(experiment_id: str, run_id: str | None) -> str:
+    """Return the address of a run's page."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def fits_address(experiment_id: str) -> str:
+    """Return the address of the table of all fits of an experiment, the best first."""
+    # Without the type of work the UI opens on traces of language models, whatever the experiment holds.
+    return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={_KEY}"
+
+
+def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, run_id: str) -> str:
+    """Return, in Markdown, what the last evaluation says; its first line is all that the UI shows before a click.
+
+    Parameters
+    ----------
+    rows
+        The leaderboard.
+    failed
+        Family → why it has no place on it.
+    experiment_id
+        Of the dataset.
+    run_id
+        The pipeline run that was evaluated.
+    """
+    best = rows[0]
+    confidence = f"{best.test.confidence:.0%} interval"
+    lines = [
+        f"Best: [**{best.family}**]({run_address(experiment_id, best.candidate.run_id)}), test accuracy "
+        f"{best.test_accuracy:.2%} ({confidence} {best.test_accuracy_low:.2%} to {best.test_accuracy_high:.2%}), "
+        f"chosen by validation accuracy. [All fits]({fits_address(experiment_id)}), "
+        f"[the last pipeline run]({run_address(experiment_id, run_id)}).",
+        "",
+        f"| family | validation | test | {confidence} | against the best | log loss | per image |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name = f"[{row.family}]({run_address(experiment_id, row.candidate.run_id)})"
+        lines.append(
+            f"| {name} | {row.validation_accuracy:.2%} | {row.test_accuracy:.2%} "
+            f"| {row.test_accuracy_low:.2%} to {row.test_accuracy_high:.2%} | {row.against_best} "
+            f"| {row.test.log_loss:.4f} | {1e6 * row.cost.batch_seconds:,.0f} µs |"
+        )
+    lines += [f"\n{family}: {reason}" for family, reason in failed.items()]
+    return "\n".join(lines)
