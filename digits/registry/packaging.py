@@ -18,7 +18,7 @@ __all__ = ["ARTIFACT", "log_model"]
 
 SERVED = Path(__file__).with_name("served.py")
 PACKAGE = Path(digits.__file__).parent
-MODEL_NAME, ARTIFACT = "model", "model"
+MODEL_NAME, ARTIFACT, DIGEST = "model", "model", "sha256"
 
 #: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
 _SERVED_BY = (
@@ -70,6 +70,7 @@ def log_model(row: Row, *, snapshot: Snapshot, experiment_id: str) -> tuple[str,
         run_id=row.candidate.run_id,
         python_model=str(SERVED),
         artifacts={ARTIFACT: str(row.candidate.model)},
+        model_config={DIGEST: row.candidate.digest},
         signature=ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]), outputs=Schema(outputs)),
         input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
         code_paths=[str(PACKAGE)],
