@@ -15,7 +15,7 @@ from digits.models.families import FAMILIES
 from digits.models.family import Family
 from digits.models.networks import Network
 from digits.params import Section
-from digits.registry.gate import RegisterParams
+from digits.registry.gate import PromoteParams
 
 __all__ = ["DatasetParams", "FitParams"]
 
@@ -75,7 +75,7 @@ class DatasetParams(Section):
     split: SplitParams
     fit: FitParams
     evaluate: EvaluateParams
-    register_: RegisterParams = Field(alias="register")
+    promote: PromoteParams
 
     @classmethod
     def read(cls, content: Any, *, path: str) -> Self:

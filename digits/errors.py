@@ -9,6 +9,8 @@
     ├── FitFailed              no candidate came out of fitting
     ├── MissingError           a step's input is not there yet, or is damaged
     ├── ServerError            a server that the run needs does not answer
+    ├── BusyError              somebody else changes the same thing just now
+    ├── GateFailed             a version has not earned its promotion           exit code 3
     └── PictureError           a picture cannot be read as a digit             exit code 2
 
 A message says what was found, what was wanted, and what to do next, in one line. The command line prints that line
@@ -18,9 +20,11 @@ and leaves with ``exit_code``; nobody sees a traceback for an error of this tree
 from __future__ import annotations
 
 __all__ = [
+    "BusyError",
     "ContractViolation",
     "DigitsError",
     "FitFailed",
+    "GateFailed",
     "MissingError",
     "ParamsError",
     "PictureError",
@@ -57,6 +61,16 @@ class MissingError(DigitsError):
 
 class ServerError(DigitsError):
     """A server that the run needs does not answer."""
+
+
+class BusyError(DigitsError):
+    """Somebody else changes the same thing just now, or has changed it since it was looked at."""
+
+
+class GateFailed(DigitsError):
+    """A version has not earned its promotion, or a person refused it."""
+
+    exit_code = 3
 
 
 class PictureError(DigitsError):

@@ -76,16 +76,18 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def only_one(lock: Path) -> Iterator[None]:
+def only_one(lock: Path, *, busy: Exception | None = None) -> Iterator[None]:
     """Hold the file `lock` in the block; wait, and say so in the log, while another process holds it.
 
-    A process that dies gives it up.
+    A process that dies gives it up. Where `busy` is given it is raised instead of waiting.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(lock)
     try:
         held.acquire(blocking=False)
     except Timeout:
+        if busy is not None:
+            raise busy from None
         log.warning("somebody else holds %s; waiting for its end", lock)
         held.acquire()
     try:

@@ -41,7 +41,9 @@ def _plain_types(annotation: Any) -> set[Any]:
 
 
 def _spelt(value: Any) -> Any:
-    """Return `value` with true and false as text, also within lists."""
+    """Return `value` with true and false as text, also within lists and mappings."""
     if isinstance(value, list):
         return [_spelt(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _spelt(item) for key, item in value.items()}
     return str(value).lower() if isinstance(value, bool) else value

@@ -6,7 +6,9 @@ writes the environment.
 
 from __future__ import annotations
 
+import getpass
 import os
+import platform
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,6 +61,14 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _user_at_host() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container whose user has no name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{platform.node()}"
+
+
 class Settings(BaseSettings):
     """Everything that the environment can say; each variable is the field's name in capitals, after ``DIGITS_``.
 
@@ -72,6 +82,8 @@ class Settings(BaseSettings):
         Time limit of one fit, in minutes.
     fit_retries
         How often a fit whose worker died is tried again.
+    actor
+        Whom the ledger of the registry names; user and host by default.
     mlflow_tracking_uri
         ``MLFLOW_TRACKING_URI``: the tracking server; a SQLite store below ``mlflow/`` by default.
     prefect_api_url
@@ -84,6 +96,7 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=_usable_cores, ge=1)
     fit_minutes: float = Field(default=60.0, gt=0)
     fit_retries: int = Field(default=1, ge=0)
+    actor: str = Field(default_factory=_user_at_host, min_length=1, max_length=200)
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 

@@ -16,7 +16,7 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import Workers, worker_pool
 from digits.project import Project
-from digits.registry.versions import ModelVersion
+from digits.registry.version import ModelVersion
 from digits.settings import Settings
 from digits.steps import candidates as steps
 from digits.steps.candidates import Fitted

@@ -14,7 +14,7 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerDied, Workers
 from digits.project import Project
-from digits.registry.versions import ModelVersion
+from digits.registry.version import ModelVersion
 from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
 from digits.steps.candidates import Fitted

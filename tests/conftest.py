@@ -6,13 +6,17 @@ import gzip
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import yaml
@@ -155,6 +159,18 @@ class Checkout:
         """Return the command line that calls `digits` with these arguments."""
         return [sys.executable, "-c", "from digits.cli import main; main()", *arguments]
 
+    def registered(self, families: dict[str, Any], memory: Tracking | None = None) -> list[int]:
+        """Fit and evaluate families, register each, and return the numbers of their versions: all in this process."""
+        from digits.steps import candidates, evaluation, registration
+
+        self.families(families)
+        memory = memory or self.memory()
+        fitted = [candidates.fit(self.project, "digits", name, memory=memory) for name in families]
+        done = evaluation.evaluate(self.project, "digits", fitted=fitted, failed={}, memory=memory)
+        rows = {row.family: row for row in done.rows}
+        each = [replace(done, rows=(rows[name],)) for name in families]
+        return [registration.register(self.project, "digits", memory=memory, evaluation=one).version for one in each]
+
     def params(self, dataset: str = "digits", **sections: dict[str, Any]) -> None:
         """Change sections of a dataset in params.yaml: the given keys, the others stay."""
         path = self.root / "params.yaml"
@@ -225,9 +241,9 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
         }
         checkout = Checkout(root=folder, environment=environment)
         # A gate that these few families clear: what is tested is the line, not how good they are.
-        gate = {"minimum_accuracy": 0.9, "minimum_recall": 0.8, "maximum_log_loss": 1.0}
+        gate = {"minimum_accuracy": 0.9, "minimum_recall": 0.8, "maximum_log_loss": 1.0, "minimum_robust_accuracy": {}}
         checkout.families(families or SMALL)
-        checkout.params(register=gate, evaluate={"corrupted_images": 20})
+        checkout.params(promote=gate, evaluate={"corrupted_images": 20})
         return checkout
 
     return make
@@ -248,16 +264,53 @@ def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
     return checkout
 
 
+@contextmanager
+def keeping(checkout: Checkout, folder: Path) -> Iterator[Checkout]:
+    """Yield the checkout; what the block changes in it is put right again from a copy in `folder`."""
+    names = ("params.yaml", "dvc.lock", "data", "mlflow", "reports", "digits")
+    present = [name for name in names if (checkout.root / name).exists()]
+    for name in present:
+        source = checkout.root / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+    yield checkout
+    for name in present:
+        _restore(checkout.root / name, folder / name)
+
+
 @pytest.fixture
 def kept(ran: Checkout, tmp_path: Path) -> Iterator[Checkout]:
     """Return the checkout that ran; what a test changes in it is put right again."""
-    names = ("params.yaml", "dvc.lock", "data", "mlflow", "reports", "digits")
-    for name in names:
-        source = ran.root / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
-    yield ran
-    for name in names:
-        _restore(ran.root / name, tmp_path / name)
+    with keeping(ran, tmp_path) as checkout:
+        yield checkout
+
+
+@pytest.fixture(scope="module")
+def _stocked(make_checkout: Callable[..., Checkout]) -> Checkout:
+    """Return a checkout whose registry holds what `stocked` says; no server and no process was needed for it."""
+    from digits.steps import data
+
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    checkout = make_checkout()
+    # Any figures will do: what is tested is how a challenger is held against the champion.
+    loose = {"minimum_accuracy": 0.5, "minimum_recall": 0.3, "maximum_log_loss": 10.0}
+    checkout.params(promote={**loose, "maximum_calibration_error": 1.0, "cheaper_by": 1000})
+    settings = Settings.load(checkout.root)
+    data.ingest(checkout.project, "digits", settings=settings)
+    data.validate(checkout.project, "digits")
+    data.split(checkout.project, "digits")
+    names = {"decision_tree": {"components": 10}, "logistic_regression": {}, "k_nearest_neighbors": {}}
+    assert checkout.registered({**names, "extra_trees": {"trees": 1}}) == [1, 2, 3, 4]
+    return checkout
+
+
+@pytest.fixture
+def stocked(_stocked: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+    """Return a checkout with four versions; what a test changes in it is put right again.
+
+    Version 1 is in production, 2 is better, 3 as good as 2, 4 worse than 1 and staged.
+    """
+    with keeping(_stocked, tmp_path) as checkout:
+        yield checkout
 
 
 def _restore(target: Path, source: Path) -> None:
@@ -269,3 +322,40 @@ def _restore(target: Path, source: Path) -> None:
         if not (source / path.relative_to(target)).exists():
             path.rmdir() if path.is_dir() else path.unlink()
     shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def tracking_server(tmp_path: Path) -> Iterator[Any]:
+    """Return a function that starts a real MLflow server on one port and one store, and returns its process."""
+    port, started = 0, []
+
+    def start() -> tuple[str, subprocess.Popen[bytes]]:
+        nonlocal port
+        if not port:
+            from flows.server import _free_port
+
+            port = _free_port()
+        store = f"sqlite:///{tmp_path / 'server.db'}"
+        command = ["server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command, "--port", str(port), "--workers", "1"],
+            cwd=tmp_path,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        started.append(process)
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{url}/health").status_code == 200:
+                    return url, process
+            time.sleep(0.1)
+        raise AssertionError("the MLflow server does not start")
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

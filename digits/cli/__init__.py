@@ -35,6 +35,7 @@ app.command("digits.cli.candidates:fit", help="Fit one family, unless its result
 app.command("digits.cli.candidates:evaluate", help="Score the candidates on the test split and rank them.")
 app.command("digits.cli.candidates:register", help="Register the best candidate as a version.")
 app.command("digits.cli.candidates:leaderboard", help="Show the last evaluation.")
+app.command("digits.cli.registry:app", name="registry", help="Registered versions: promote, roll back, history.")
 app.command("digits.cli.explain:explain", help="Say what a run would reuse or train, and why.")
 app.command("digits.cli.replay:replay", help="Do a recorded fit once more and compare what comes out.")
 app.command("digits.cli.reference:reference", help="Do the systems of five tutorials again, beside ours.")

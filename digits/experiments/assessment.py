@@ -10,27 +10,19 @@ import hashlib
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt
-from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
-from digits.experiments.conditions import (
-    Condition,
-    corrupted_images,
-    corrupted_rows,
-    n_conditions,
-    of_corruptions,
-    of_handwriting,
-)
-from digits.experiments.cost import Cost, measure
-from digits.experiments.metrics import Metrics, checked_proba, score
+from digits.experiments.conditions import Condition
+from digits.experiments.cost import Cost
+from digits.experiments.metrics import Metrics
 from digits.experiments.scores import (
     CONDITIONS,
     CORRUPTED_PROBA,
@@ -41,6 +33,7 @@ from digits.experiments.scores import (
     plots_folder,
     scores_folder,
 )
+from digits.experiments.scoring import score_on_test
 from digits.files import replaced_folder, write_json
 from digits.models import artifact
 from digits.models.ensembles import Ensemble
@@ -140,52 +133,36 @@ def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evalua
 
 def _assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evaluation: Path) -> Assessment:
     snapshot, rows, labels = split.snapshot, split.test(), np.asarray(split.snapshot.labels())
-    images, classes = snapshot.images()[rows], np.unique(labels)
     estimator = artifact.load(candidate.model)
-    predict = partial(_predict, estimator, candidate=candidate, classes=classes, evaluation=evaluation)
-    with threadpool_limits(limits=int(candidate.fingerprint.params["threads"])):
-        proba = predict(PROBA, images)
-        corrupted = predict(CORRUPTED_PROBA, corrupted_images(split, n_images=params.corrupted_images))
-        cost = measure(estimator, images, model=candidate.model)
-    metrics = score(labels[rows], proba, classes=classes.tolist(), confidence=params.confidence)
-    harmed = labels[corrupted_rows(split, n_images=params.corrupted_images)]
-    checked_proba(corrupted, n_samples=n_conditions() * len(harmed), n_classes=len(classes))
-    conditions = of_handwriting(split, proba, labels[rows], classes=classes)
-    conditions += of_corruptions(corrupted, harmed, classes=classes)
+    combined = partial(_combined, estimator, candidate=candidate, evaluation=evaluation)
+    proba, corrupted, metrics, conditions, cost = score_on_test(
+        estimator,
+        split=split,
+        model=candidate.model,
+        threads=int(candidate.fingerprint.params["threads"]),
+        confidence=params.confidence,
+        n_harmed=params.corrupted_images,
+        predict=combined if isinstance(estimator, Ensemble) else None,
+    )
     with replaced_folder(scores_folder(evaluation, candidate.family)) as work:
         np.save(work / PROBA, proba, allow_pickle=False)
         np.save(work / CORRUPTED_PROBA, corrupted.astype(np.float32), allow_pickle=False)
         write_json(work / METRICS, metrics.model_dump(mode="json"))
         write_json(work / CONDITIONS, [condition.model_dump() for condition in conditions])
         (work / REPORT).write_text(metrics.report, encoding="utf-8")
+    images = snapshot.images()[rows]
     with replaced_folder(plots_folder(evaluation, candidate.family)) as work:
         _draw(candidate, metrics=metrics, images=images, labels=labels[rows], proba=proba, split=split, folder=work)
     return Assessment(metrics, conditions, cost)
 
 
-def _predict(
-    estimator: Any,
-    name: str,
-    images: NDArray[np.uint8],
-    *,
-    candidate: Candidate,
-    classes: NDArray[np.uint8],
-    evaluation: Path,
+def _combined(
+    estimator: Ensemble, images: NDArray[np.uint8], harmed: bool, *, candidate: Candidate, evaluation: Path
 ) -> NDArray[np.float64]:
-    """Return ``(n_samples, n_classes)`` probabilities; an ensemble's from what its members have written as `name`."""
-    if isinstance(estimator, Ensemble):
-        written = [scores_folder(evaluation, member) / name for member in candidate.fingerprint.members]
-        return estimator.combine(np.stack([np.load(path, allow_pickle=False) for path in written]))
-    return _aligned(estimator.predict_proba(images), estimator.classes_, classes=classes)
-
-
-def _aligned(proba: NDArray[np.float64], columns: NDArray[Any], *, classes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return probabilities with one column per class of the dataset, also for those that a fit has never seen."""
-    if len(columns) == len(classes):
-        return proba
-    aligned = np.zeros((len(proba), len(classes)))
-    aligned[:, np.searchsorted(classes, columns)] = proba
-    return aligned
+    """Return what an ensemble makes of what its members have written of these images, and does not ask them again."""
+    name = CORRUPTED_PROBA if harmed else PROBA
+    written = [scores_folder(evaluation, member) / name for member in candidate.fingerprint.members]
+    return estimator.combine(np.stack([np.load(path, allow_pickle=False) for path in written]))
 
 
 def _draw(

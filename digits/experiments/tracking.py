@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -78,6 +79,7 @@ class Tracking:
     def __init__(self, uri: str, *, dataset: str, artifacts: Path) -> None:
         self.uri = uri
         self.dataset = dataset
+        self._artifacts = artifacts
         # One at a time: a new database is given its tables, and a new dataset its experiment.
         with answering(), only_one(artifacts.with_name(".opening.lock")):
             self.client = connect(uri)
@@ -94,6 +96,14 @@ class Tracking:
                 f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
             )
         return str(experiment.experiment_id)
+
+    def beside(self, name: str) -> Tracking:
+        """Return another experiment on the same server, over the same connection; made where it is not there yet."""
+        other = copy(self)
+        other.dataset = name
+        with answering(), only_one(self._artifacts.with_name(".opening.lock")):
+            other.experiment_id = other._experiment(self._artifacts)
+        return other
 
     def start_pipeline_run(self, *, snapshot: Snapshot, split_digest: str, tags: Mapping[str, str]) -> str:
         """Start the parent run of one pipeline run and return its id."""

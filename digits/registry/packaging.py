@@ -23,7 +23,7 @@ __all__ = ["ARTIFACT", "log_model"]
 
 SERVED = Path(__file__).with_name("served.py")
 PACKAGE = Path(digits.__file__).parent
-MODEL, ARTIFACT = "model", "model"
+MODEL, ARTIFACT, DIGEST = "model", "model", "sha256"
 
 #: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
 _SERVED_BY = (
@@ -63,6 +63,7 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> tuple[st
             mlflow_model=Model(artifact_path=place, run_id=run_id, model_id=model_id),
             python_model=str(SERVED),
             artifacts={ARTIFACT: str(row.candidate.model)},
+            model_config={DIGEST: row.candidate.digest},
             signature=_signature(row, snapshot=snapshot),
             input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
             code_paths=[str(PACKAGE)],

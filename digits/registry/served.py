@@ -13,17 +13,28 @@ import mlflow  # noqa: TID253 - MLflow runs this file, and has been imported by 
 import numpy as np
 import pandas as pd
 
-ARTIFACT = "model"
+ARTIFACT, DIGEST = "model", "sha256"
 
 
 class DigitClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow's class carries no types
     """Adapter from MLflow's interface to a fitted estimator."""
 
     def load_context(self, context: Any) -> None:
-        """Load the estimator from the version's own files."""
+        """Load the estimator from the version's own files, after they were held against the digest of the candidate.
+
+        Raises
+        ------
+        MissingError
+            They are not those that were registered.
+        """
+        from digits.errors import MissingError
         from digits.models import artifact
 
-        self.estimator = artifact.load(Path(context.artifacts[ARTIFACT]))
+        folder = Path(context.artifacts[ARTIFACT])
+        found, wanted = artifact.digest(folder), context.model_config[DIGEST]
+        if found != wanted:
+            raise MissingError(f"the model in {folder} was changed: SHA-256 {found[:12]}, wanted {wanted[:12]}")
+        self.estimator = artifact.load(folder)
 
     def predict(
         self,

@@ -1,25 +1,29 @@
-"""Registered versions of a dataset's classifier; every call to MLflow's registry stands here.
+"""Registered versions of a dataset's classifier: making them, finding them, and loading their files.
 
-The alias is the truth about which version serves; the tag ``stage`` repeats it for people who browse.
+Every call to MLflow's registry stands here and in ``stages``.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digits.errors import MissingError, ServerError
-from digits.experiments.connection import holds_nothing
+from digits.errors import MissingError, ParamsError
 from digits.experiments.leaderboard import Row
 from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
 from digits.models import artifact
 from digits.registry.card import model_card
 from digits.registry.gate import Decision
+from digits.registry.history import differences
+from digits.registry.ledger import EXPERIMENT, Ledger
 from digits.registry.packaging import ARTIFACT, log_model
+from digits.registry.stages import NONE, PRODUCTION, STAGING, TAG_STAGE, Stages
+from digits.registry.version import ModelVersion, brought
 
 if TYPE_CHECKING:
     from digits.data.snapshot import Snapshot
@@ -28,41 +32,8 @@ __all__ = ["PRODUCTION", "STAGING", "ModelVersion", "Registry"]
 
 log = logging.getLogger(__name__)
 
-PRODUCTION, STAGING = "production", "staging"
 CARD = "model_card.md"
-TAG_STAGE, TAG_GATE = "stage", "gate"
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """Reference to a registered version.
-
-    Attributes
-    ----------
-    name
-        ``DATASET-classifier``.
-    version
-        Its number.
-    family
-        The family of the model.
-    digest
-        SHA-256 over the model's files when it was registered.
-    run_id
-        The run of the candidate that it came from.
-    aliases
-        ``production``, ``staging``, or neither.
-    """
-
-    name: str
-    version: int
-    family: str
-    digest: str
-    run_id: str
-    aliases: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Return the version as people write it."""
-        return f"{self.name} version {self.version}" + "".join(f" @{alias}" for alias in self.aliases)
+TAG_GATE, TAG_THREADS = "gate", "threads"
 
 
 class Registry:
@@ -75,15 +46,37 @@ class Registry:
     """
 
     def __init__(self, tracking: Tracking) -> None:
+        if tracking.dataset == EXPERIMENT:
+            raise ParamsError(f"no dataset may be called {EXPERIMENT!r}: so is the ledger of the registry")
+        self._tracking = tracking
         self._client = tracking.client
         self.dataset = tracking.dataset
         self.name = f"{tracking.dataset}-classifier"
+        self.stages = Stages(tracking.client, self.name)
 
-    def register(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
-        """Make a candidate a version, unless it is one already.
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What was done with the versions, when and by whom."""
+        return Ledger(self._tracking)
 
-        The version becomes ``@production`` when there is none and the gate is passed, else ``@staging``. A version
-        whose files are damaged or gone is replaced by a new one, which serves where the old one did.
+    def intact(self, fingerprint: str) -> tuple[ModelVersion | None, list[ModelVersion]]:
+        """Return the version of a candidate whose files are whole, and those before it whose files are not.
+
+        Raises
+        ------
+        ServerError
+            The files of a version cannot be read, whether they are damaged or not.
+        """
+        damaged: list[ModelVersion] = []
+        for version in self._with_fingerprint(fingerprint):
+            if not (fault := self.fault(version)):
+                return version, damaged
+            log.warning("%s", fault)
+            damaged.append(version)
+        return None, damaged
+
+    def create(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
+        """Make a candidate a version, in no stage yet.
 
         Parameters
         ----------
@@ -92,7 +85,7 @@ class Registry:
         snapshot
             What it was fitted on.
         decision
-            The gate's answer.
+            What the gate says of its own figures.
         tags
             Further tags: the git commit, …
 
@@ -100,21 +93,7 @@ class Registry:
         ------
         MissingError
             The candidate's own files are damaged.
-        ServerError
-            The files of a version cannot be read, whether they are damaged or not.
         """
-        known = self._with_fingerprint(row.candidate.fingerprint.digest)
-        version = next(filter(self._is_intact, known), None)
-        if version is None:
-            version = self._create(row, snapshot=snapshot, decision=decision, tags=tags)
-        if PRODUCTION in version.aliases:
-            return version
-        replaces = any(PRODUCTION in damaged.aliases for damaged in known)
-        if replaces or (decision.passed and self._alias(PRODUCTION) is None):
-            return self._hold(version, PRODUCTION)
-        return version if version.aliases else self._hold(version, STAGING)
-
-    def _create(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
         if fault := row.candidate.fault():
             family = row.candidate.family
             raise MissingError(
@@ -135,23 +114,12 @@ class Registry:
                 TAG_FINGERPRINT: row.candidate.fingerprint.digest,
                 TAG_DIGEST: row.candidate.digest,
                 TAG_SNAPSHOT: snapshot.digest,
+                TAG_THREADS: str(row.candidate.fingerprint.params["threads"]),
                 TAG_GATE: "passed" if decision.passed else f"failed: {decision.reason}",
                 **tags,
             },
         )
         return self._reference(created)
-
-    def _hold(self, version: ModelVersion, alias: str) -> ModelVersion:
-        """Give `version` the alias, and repeat it in the tag for people who browse."""
-        number, holder = str(version.version), self._alias(alias)
-        if holder is not None:
-            self._client.delete_model_version_tag(self.name, str(holder.version), TAG_STAGE)
-        self._client.set_registered_model_alias(self.name, alias, number)
-        self._client.set_model_version_tag(self.name, number, TAG_STAGE, alias.capitalize())
-        if alias == PRODUCTION and STAGING in version.aliases:
-            self._client.delete_registered_model_alias(self.name, STAGING)
-        log.info("%s version %s is @%s", self.name, number, alias)
-        return self._reference(self._client.get_model_version(self.name, number))
 
     def serving(self) -> ModelVersion:
         """Return the version that holds ``@production``.
@@ -161,27 +129,50 @@ class Registry:
         MissingError
             No version does.
         """
-        version = self._alias(PRODUCTION)
-        if version is not None:
-            return version
-        waiting = self._alias(STAGING)
-        found = f"only {waiting}, which did not clear the gate" if waiting else "no version at all"
+        holders = self.stages.holders()
+        if PRODUCTION in holders:
+            return self.version(holders[PRODUCTION])
+        if STAGING not in holders:
+            raise MissingError(
+                f"no production version of {self.name}: found no version at all; run `digits run {self.dataset}`"
+            )
         raise MissingError(
-            f"no production version of {self.name}: found {found}; run `digits run {self.dataset}` "
-            "with params that clear the gate (section `register` in params.yaml)"
+            f"no production version of {self.name}: found only {self.version(holders[STAGING])}; "
+            f"`digits registry promote {self.dataset}` says what the gate wants of it"
         )
+
+    def version(self, number: int) -> ModelVersion:
+        """Return a version by its number.
+
+        Raises
+        ------
+        MissingError
+            There is none of that number.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._reference(self._client.get_model_version(self.name, str(number)))
+        except MlflowException as error:
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
+            there = ", ".join(str(item.version) for item in self.versions()) or "none"
+            raise MissingError(f"no version {number} of {self.name}; there are {there}") from error
+
+    def versions(self) -> list[ModelVersion]:
+        """Return all versions, the newest first."""
+        holders = self.stages.holders()
+        found = [self._reference(item, holders) for item in self._search(f"name = '{self.name}'")]
+        return sorted(found, key=lambda version: version.version, reverse=True)
 
     def source_runs(self) -> set[str]:
         """Return the runs of the candidates that versions came from."""
-        token, found = None, set()
-        while True:
-            page = self._client.search_model_versions(f"name = '{self.name}'", page_token=token)
-            found |= {str(version.run_id) for version in page}
-            if not (token := page.token):
-                return found
+        return {version.run_id for version in self.versions()}
 
     def load(self, version: ModelVersion) -> Any:
         """Return the fitted estimator of a version, after its files were held against the registered digest.
+
+        A warning says so where the version has an alias that the ledger does not know of.
 
         Raises
         ------
@@ -190,43 +181,47 @@ class Registry:
         ServerError
             They cannot be read.
         """
+        for fault in self.moved_by_hand():
+            log.warning("%s", fault)
+        with self.files(version) as folder:
+            return artifact.load(folder)
+
+    def moved_by_hand(self) -> list[str]:
+        """Return a line for each alias that is not where the ledger says."""
+        return [
+            f"@{alias} of {self.name} is {found}, the ledger says {recorded}: somebody moved it by hand; see "
+            f"`digits registry history {self.dataset}`"
+            for alias, found, recorded in differences(self.ledger.entries(), self.stages.holders())
+        ]
+
+    @contextmanager
+    def files(self, version: ModelVersion) -> Iterator[Path]:
+        """Yield the folder of a version's files, after they were held against the registered digest.
+
+        Raises
+        ------
+        MissingError
+            The files are gone, or are not those that were registered.
+        ServerError
+            They cannot be read.
+        """
+        address = self._client.get_model_version_download_uri(self.name, str(version.version))
         with tempfile.TemporaryDirectory() as work:
-            return artifact.load(self._files(version, work=work))
+            yield brought(version, address=f"{address}/artifacts/{ARTIFACT}", work=work)
 
-    def _files(self, version: ModelVersion, *, work: str) -> Path:
-        """Return the folder of a version's files, whose digest is the registered one; `work` is for a download."""
-        from mlflow.artifacts import download_artifacts
-        from mlflow.exceptions import MlflowException
+    def fault(self, version: ModelVersion) -> str:
+        """Return what is wrong with a version's files, in one line; empty where they are whole.
 
-        mend = f"register it again with `digits run {self.dataset}`"
-        files = self._client.get_model_version_download_uri(self.name, str(version.version))
-        address = f"{files}/artifacts/{ARTIFACT}"
+        Raises
+        ------
+        ServerError
+            They cannot be read, whether they are damaged or not.
+        """
         try:
-            folder = Path(download_artifacts(address, dst_path=work))
-            found = artifact.digest(folder)
+            with self.files(version):
+                return ""
         except MissingError as error:
-            raise MissingError(f"the files of {version} are missing; {mend}") from error
-        except (MlflowException, OSError) as error:
-            if holds_nothing(address):
-                raise MissingError(f"the files of {version} are missing; {mend}") from error
-            raise ServerError(
-                f"the files of {version} cannot be read ({error}); is the server of MLFLOW_TRACKING_URI there, and the "
-                "store of its artifacts?"
-            ) from error
-        if found != version.digest:
-            raise MissingError(
-                f"the files of {version} were changed: SHA-256 {found[:12]}, wanted {version.digest[:12]}; {mend}"
-            )
-        return folder
-
-    def _is_intact(self, version: ModelVersion) -> bool:
-        try:
-            with tempfile.TemporaryDirectory() as work:
-                self._files(version, work=work)
-        except MissingError as error:
-            log.warning("%s", error)
-            return False
-        return True
+            return str(error)
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -237,33 +232,32 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _alias(self, alias: str) -> ModelVersion | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._reference(self._client.get_model_version_by_alias(self.name, alias))
-        except MlflowException as error:
-            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                return None
-            raise
-
     def _with_fingerprint(self, fingerprint: str) -> list[ModelVersion]:
         """Return the versions of that candidate: the one that serves first, then the newest first."""
-        found = self._client.search_model_versions(
-            f"name = '{self.name}' and tags.`{TAG_FINGERPRINT}` = '{fingerprint}'"
-        )
-        numbers = sorted((int(item.version) for item in found), reverse=True)
-        versions = [self._reference(self._client.get_model_version(self.name, str(number))) for number in numbers]
-        return sorted(versions, key=lambda version: PRODUCTION not in version.aliases)
+        holders = self.stages.holders()
+        wanted = f"name = '{self.name}' and tags.`{TAG_FINGERPRINT}` = '{fingerprint}'"
+        versions = [self._reference(item, holders) for item in self._search(wanted)]
+        return sorted(versions, key=lambda version: (PRODUCTION not in version.aliases, -version.version))
 
-    def _reference(self, found: Any) -> ModelVersion:
-        # A version's own list of aliases is empty in search results; the registered model's is right.
-        aliases = self._client.get_registered_model(self.name).aliases
+    def _search(self, condition: str) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self._client.search_model_versions(condition, page_token=token)
+            yield from page
+            if not (token := page.token):
+                return
+
+    def _reference(self, found: Any, holders: Mapping[str, int] | None = None) -> ModelVersion:
+        aliases = self.stages.holders() if holders is None else holders
+        number = int(found.version)
         return ModelVersion(
             name=self.name,
-            version=int(found.version),
+            version=number,
             family=found.tags.get(TAG_FAMILY, ""),
             digest=found.tags.get(TAG_DIGEST, ""),
-            run_id=found.run_id,
-            aliases=tuple(sorted(alias for alias, number in aliases.items() if int(number) == int(found.version))),
+            run_id=str(found.run_id),
+            aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
+            stage=found.tags.get(TAG_STAGE, NONE),
+            threads=int(found.tags.get(TAG_THREADS, 1)),
+            created=int(found.creation_timestamp),
         )

@@ -13,7 +13,7 @@ from digits.files import only_one
 from digits.project import Project
 from digits.settings import Settings
 
-__all__ = ["ingest", "load_split", "split", "validate"]
+__all__ = ["ingest", "is_validated", "load_split", "split", "validate"]
 
 
 def ingest(project: Project, dataset: str, *, settings: Settings) -> Snapshot:
@@ -63,3 +63,12 @@ def split(project: Project, dataset: str) -> Split:
 def load_split(project: Project, dataset: str) -> Split:
     """Return the split that `split` wrote."""
     return Split.load(project.split(dataset), snapshot=Snapshot.load(project.snapshot(dataset)))
+
+
+def is_validated(project: Project, snapshot: Snapshot) -> bool:
+    """Return whether a snapshot is known to keep its contract."""
+    try:
+        checked = ValidationReport.load(project.validation(snapshot.dataset))
+    except MissingError:
+        return False
+    return checked.success and checked.snapshot == snapshot.digest

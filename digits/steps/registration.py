@@ -8,19 +8,30 @@ from digits.data.snapshot import Snapshot
 from digits.events import report
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
+from digits.experiments.scores import read_predicted
 from digits.experiments.tracking import Tracking
 from digits.files import only_one
 from digits.project import Project
-from digits.registry.gate import check
-from digits.registry.versions import ModelVersion, Registry
-from digits.steps.data import load_split
+from digits.registry.changes import Changes
+from digits.registry.examination import Examination
+from digits.registry.gate import Decision, decide
+from digits.registry.history import Action
+from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING
+from digits.registry.version import ModelVersion
+from digits.registry.versions import Registry
+from digits.settings import Settings
+from digits.steps.data import is_validated, load_split
 
 __all__ = ["register"]
 
 
 @answering()
 def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Evaluation | None = None) -> ModelVersion:
-    """Make the best candidate a version of the dataset's classifier.
+    """Make the best candidate a version of the dataset's classifier, unless it is one already.
+
+    The version becomes ``@production`` when there is none, the gate is passed and nobody has to agree; else
+    ``@staging``. One that was archived stays so until somebody promotes it. A version whose files are damaged or gone
+    is replaced by a new one, which serves where the old one did.
 
     Parameters
     ----------
@@ -32,16 +43,60 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         The evaluation; the project's last one by default.
     """
     with only_one(project.lock(dataset, "registration")):
+        rows, params = load_split(project, dataset), project.params(dataset).promote
         evaluation = evaluation or Evaluation.load(
-            project.evaluation(dataset),
-            candidate=partial(project.candidate, dataset),
-            split=load_split(project, dataset),
+            project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=rows
         )
         best = evaluation.best
-        decision = check(best.test, params=project.params(dataset).register_)
         report("register", subject=dataset, state="running")
-        version = Registry(memory).register(
-            best, snapshot=Snapshot.load(project.snapshot(dataset)), decision=decision, tags=project.git_tags()
+        # The evaluation of the same files on the same rows is the examination: it is not done again.
+        predicted = read_predicted(evaluation.path, best.family, split=rows)
+        examined = Examination.of_row(
+            best, predicted=predicted, split=rows, validated=is_validated(project, rows.snapshot)
         )
+        decision = decide(examined, None, params=params)
+        registry = Registry(memory)
+        changes = Changes(registry, actor=Settings.load(project.root).actor)
+        version, damaged = registry.intact(best.candidate.fingerprint.digest)
+        if version is None:
+            snapshot = Snapshot.load(project.snapshot(dataset))
+            version = registry.create(best, snapshot=snapshot, decision=decision, tags=project.git_tags())
+        with (
+            only_one(project.lock(dataset, "promotion", PRODUCTION)),
+            only_one(project.lock(dataset, "promotion", STAGING)),
+        ):
+            changes.settle()
+            _place(registry.version(version.version), damaged, registry, changes, decision, asks=params.approval)
+        version = registry.version(version.version)
         report("register", subject=dataset, state="done", detail=str(version))
         return version
+
+
+def _place(
+    version: ModelVersion,
+    damaged: list[ModelVersion],
+    registry: Registry,
+    changes: Changes,
+    decision: Decision,
+    *,
+    asks: str,
+) -> None:
+    """Put a version of the best candidate where it belongs."""
+    if PRODUCTION in version.aliases:
+        return
+    action: Action = "promote"
+    serves = registry.stages.holders().get(PRODUCTION)
+    if replaced := next((item.version for item in damaged if item.version == serves), None):
+        action, stage = "replace", PRODUCTION
+        reason = f"the same model as version {replaced}, whose files are damaged"
+    elif serves is None and decision.passed and asks == "none":
+        stage, reason = PRODUCTION, f"the first to serve: {decision.reason}"
+    elif version.aliases or version.stage == ARCHIVED:
+        return
+    else:
+        stage = STAGING
+        reason = "the best by validation" + ("" if decision.passed else f"; the gate: {decision.reason}")
+    entry = changes.begin(action, stage=stage, version=version.version, reason=reason)
+    with changes.recorded(entry):
+        registry.ledger.log_decision(entry, decision)
+        changes.carry_out(entry, outcome="replaced" if replaced else "promoted", reason=reason)

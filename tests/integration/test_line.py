@@ -177,7 +177,8 @@ def test_the_version_has_a_model_card(ran: Any) -> None:
     worst = (confusion - np.diag(np.diag(confusion))).max()
     assert f": {worst} of " in card.partition("Known failures")[2].splitlines()[1]
     assert "lower end of the accuracy's interval" in card
-    assert "set_registered_model_alias" in card
+    assert "digits registry rollback digits" in card
+    assert "None → Staging → Production → Archived" in card
 
 
 def test_the_report_is_one_page_for_all(kept: Any) -> None:

@@ -44,7 +44,7 @@ def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
         "voting": {"members": ["decision_tree", "k_nearest_neighbors"]},
     }
     checkout.families(families)
-    checkout.params(register={"minimum_accuracy": 0.999})
+    checkout.params(promote={"minimum_accuracy": 0.999})
     done = checkout.digits("run", "digits")
     assert done.returncode == 0, done.stderr
     assert "k_nearest_neighbors" in done.stdout

@@ -66,7 +66,7 @@ def test_text_that_spells_a_number_is_one(tmp_path: Path, root: Path) -> None:
         ("datasets.digits.ingest.path", True, "datasets.digits.ingest.sklearn.path is True: Input is not a valid path"),
         ("datasets.digits.split.validation", {"take": "folds", "folds": 1}, "datasets.digits.split.validation"),
         ("datasets.digits.ingest", {"source": "web"}, "datasets.digits.ingest"),
-        ("datasets.digits.register.minimum_accuracy", 1.5, "datasets.digits.register.minimum_accuracy is 1.5"),
+        ("datasets.digits.promote.minimum_accuracy", 1.5, "datasets.digits.promote.minimum_accuracy is 1.5"),
         ("datasetz", {}, "datasetz"),
     ],
 )

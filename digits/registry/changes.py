@@ -1,0 +1,151 @@
+"""Changes of stage, each as one transaction: announced in the ledger, done by one call, then mirrored and recorded.
+
+A process that dies in between leaves the old state or the new one. `Changes.settle`, which every change and every
+question begins with, completes the entry if the alias has moved and ends it if not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from digits.errors import BusyError, DigitsError, GateFailed, MissingError
+from digits.registry.history import MOVED, UNDER_WAY, Action, Entry, Outcome
+from digits.registry.stages import PRODUCTION, STAGING
+
+if TYPE_CHECKING:
+    from digits.registry.versions import Registry
+
+__all__ = ["Changes"]
+
+log = logging.getLogger(__name__)
+
+
+class Changes:
+    """Changes of stage of one dataset's versions.
+
+    Parameters
+    ----------
+    registry
+        Whose versions.
+    actor
+        Whom the ledger names.
+    """
+
+    def __init__(self, registry: Registry, *, actor: str) -> None:
+        self._ledger, self._stages = registry.ledger, registry.stages
+        self._actor = actor
+        self._dataset = registry.dataset
+
+    def settle(self) -> list[Entry]:
+        """Finish what dead processes have left, and return the entries that were completed."""
+        completed = []
+        for entry in self._ledger.unfinished():
+            if not self._ledger.is_dead(entry):
+                continue
+            if self._has_moved(entry):
+                completed.append(self._complete(entry))
+                log.warning("completed what a dead process had begun: %s of version %s", entry.action, entry.version)
+            else:
+                self._ledger.finish(entry, outcome="abandoned")
+                log.warning("a dead process had begun the %s of version %s; nothing moved", entry.action, entry.version)
+        return completed
+
+    def begin(self, action: Action, *, stage: str, version: int, reason: str, hours: float = 0) -> Entry:
+        """Announce a change.
+
+        Raises
+        ------
+        BusyError
+            Another one was announced before and is under way.
+        """
+        before = self._stages.holders().get(_alias(stage))
+        entry = self._ledger.begin(
+            action, stage=stage, version=version, before=before, actor=self._actor, reason=reason, hours=hours
+        )
+        with self.recorded(entry):
+            self._yield_to_older(entry)
+        return entry
+
+    def carry_out(self, entry: Entry, *, outcome: Outcome, reason: str) -> Entry:
+        """Do what was announced.
+
+        Raises
+        ------
+        BusyError
+            Somebody else was faster, or the entry was ended meanwhile.
+        """
+        self._ledger.moving(entry, outcome=outcome)
+        # The last look before the alias moves: between the two, MLflow lets nobody hold anything.
+        self._look_again(entry)
+        return self._complete(self._ledger.read(entry), reason=reason)
+
+    def refuse(self, entry: Entry, *, reason: str) -> Entry:
+        """Record that it is not done, and why."""
+        return self._ledger.finish(entry, outcome="refused", reason=reason)
+
+    @contextmanager
+    def recorded(self, entry: Entry) -> Iterator[None]:
+        """End the entry with what went wrong when the block raises; a refusal has ended it already."""
+        try:
+            yield
+        except GateFailed:
+            raise
+        except BaseException as error:
+            outcome: Outcome = "failed"
+            if isinstance(error, MissingError):
+                outcome = "refused"
+            elif isinstance(error, BusyError):
+                outcome = "withdrawn"
+            elif not isinstance(error, Exception):
+                outcome = "abandoned"
+            from mlflow.exceptions import MlflowException
+
+            # What went wrong is what matters, also when the server has gone; the next command settles the rest.
+            with suppress(MlflowException, DigitsError):
+                if not self._has_moved(self._ledger.read(entry)):
+                    self._ledger.finish(entry, outcome=outcome, reason=str(error) or type(error).__name__)
+            raise
+
+    def _complete(self, entry: Entry, *, reason: str | None = None) -> Entry:
+        """Move the alias, if it has not moved yet, and let the mirrors and the ledger agree with it."""
+        if entry.action == "archive":
+            self._stages.archive(entry.version)
+        elif self._stages.holders().get(entry.stage) != entry.version:
+            self._stages.give(entry.stage, entry.version)
+        self._stages.agree()
+        return self._ledger.finish(entry, outcome=entry.outcome, reason=reason)
+
+    def _has_moved(self, entry: Entry) -> bool:
+        """Return whether the one call that counts was made for an entry."""
+        if entry.moved is None or entry.outcome not in MOVED:
+            return False
+        if entry.action == "archive":
+            return entry.version not in self._stages.holders().values()
+        return self._stages.holders().get(entry.stage) == entry.version
+
+    def _look_again(self, entry: Entry) -> None:
+        if self._ledger.read(entry).status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
+            raise BusyError(f"the {entry.action} of version {entry.version} took too long, or was ended; ask again")
+        self._yield_to_older(entry)
+        found = self._stages.holders().get(_alias(entry.stage))
+        if found != entry.before:
+            raise BusyError(
+                f"@{_alias(entry.stage)} of {self._dataset} is version {found} now, the decision was made when it was "
+                f"{entry.before}; ask again"
+            )
+
+    def _yield_to_older(self, entry: Entry) -> None:
+        if rival := self._ledger.rival(entry):
+            raise BusyError(
+                f"the {rival.action} of version {rival.version} of {self._dataset} by {rival.actor} is under way "
+                f"since {rival.started:%Y-%m-%d %H:%M:%S} UTC; wait for its end"
+            )
+
+
+def _alias(stage: str) -> str:
+    """Return the alias that a change must find where it was: an archiving leaves the one that serves alone."""
+    return STAGING if stage == STAGING else PRODUCTION

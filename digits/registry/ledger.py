@@ -1,0 +1,188 @@
+"""The ledger: every promotion, refusal, rollback and archiving of every dataset is a run in one MLflow experiment.
+
+It is written ahead: a run says what is intended before an alias moves, and ends when the mirrors agree. Entries are
+added and ended, never changed after that and never removed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from digits.experiments.tracking import TAG_NOTE, TAG_PROCESS, Tracking
+from digits.processes import has_died, this_process
+from digits.registry.gate import Decision
+from digits.registry.history import UNDER_WAY, WAITING, Action, Entry, Outcome
+from digits.registry.stages import PRODUCTION, STAGING
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+__all__ = ["EXPERIMENT", "Ledger"]
+
+EXPERIMENT = "promotions"
+TAG_DATASET, TAG_ACTION, TAG_WANTED, TAG_VERSION, TAG_BEFORE = "dataset", "action", "stage", "version", "version.before"
+TAG_ACTOR, TAG_OUTCOME, TAG_REASON = "actor", "outcome", "reason"
+TAG_MOVED, TAG_DEADLINE = "moved.at", "deadline"
+TAG_APPROVED_BY, TAG_APPROVAL_REASON = "approval.by", "approval.reason"
+GATE = "gate.json"
+
+_STATUS: dict[Outcome, str] = {"withdrawn": "KILLED", "abandoned": "KILLED", "failed": "FAILED"}
+
+#: So long may a change take, beside the time that a person has to answer; whoever takes longer counts as dead.
+LEASE = timedelta(hours=1)
+
+#: Clocks of two machines may differ by this.
+SKEW = timedelta(minutes=5)
+
+
+class Ledger:
+    """The entries of one dataset.
+
+    Parameters
+    ----------
+    tracking
+        The dataset's experiment; the ledger lies on the same server.
+    """
+
+    def __init__(self, tracking: Tracking) -> None:
+        self.dataset = tracking.dataset
+        self._runs = tracking.beside(EXPERIMENT)
+        self._client = tracking.client
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, in the order of their time."""
+        found = [_entry(run) for run in self._runs.search(f"tags.{TAG_DATASET} = '{self.dataset}'")]
+        return sorted(found, key=lambda entry: (entry.time, entry.run_id))
+
+    def unfinished(self) -> list[Entry]:
+        """Return the entries that are under way or wait for an answer."""
+        return [entry for entry in self.entries() if entry.is_open]
+
+    def begin(
+        self, action: Action, *, stage: str, version: int, before: int | None, actor: str, reason: str, hours: float = 0
+    ) -> Entry:
+        """Begin an entry.
+
+        Parameters
+        ----------
+        action, stage, version, before, actor, reason
+            See `Entry`.
+        hours
+            How long a person has to answer.
+        """
+        deadline = datetime.now(UTC) + LEASE + timedelta(hours=hours)
+        run = self._client.create_run(
+            self._runs.experiment_id,
+            run_name=f"{self.dataset}: {action} version {version}",
+            tags={
+                "mlflow.source.name": "digits",
+                TAG_PROCESS: this_process(),
+                TAG_DATASET: self.dataset,
+                TAG_ACTION: action,
+                TAG_WANTED: stage,
+                TAG_VERSION: str(version),
+                TAG_BEFORE: "" if before is None else str(before),
+                TAG_ACTOR: actor,
+                TAG_REASON: reason,
+                TAG_DEADLINE: deadline.isoformat(),
+            },
+        )
+        return _entry(run)
+
+    def read(self, entry: Entry) -> Entry:
+        """Return the entry as it is now."""
+        return _entry(self._client.get_run(entry.run_id))
+
+    def log_decision(self, entry: Entry, decision: Decision) -> None:
+        """Keep the gate's table: as a file, as a note for people, and its figures as metrics."""
+        from mlflow.entities import Metric
+
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        figures = {_metric(item.name): item.found for item in decision.criteria}
+        self._client.log_batch(entry.run_id, metrics=[Metric(name, value, now, 0) for name, value in figures.items()])
+        self._client.log_text(entry.run_id, json.dumps(decision.as_dict(), indent=2), GATE)
+        self._client.set_tag(entry.run_id, TAG_NOTE, decision.as_markdown())
+
+    def wait(self, entry: Entry) -> Entry:
+        """Say that the entry waits for an answer; until then others may change what they like."""
+        self._client.update_run(entry.run_id, status=WAITING)
+        return replace(entry, status=WAITING)
+
+    def answered(self, entry: Entry, *, by: str, reason: str) -> Entry:
+        """Say who answered, and that the entry is under way again."""
+        self._client.set_tag(entry.run_id, TAG_APPROVED_BY, by)
+        self._client.set_tag(entry.run_id, TAG_APPROVAL_REASON, reason)
+        self._client.update_run(entry.run_id, status=UNDER_WAY)
+        return replace(entry, status=UNDER_WAY, approved_by=by, approval_reason=reason)
+
+    def moving(self, entry: Entry, *, outcome: Outcome) -> Entry:
+        """Say that the alias moves now, and what that will be."""
+        moved = datetime.now(UTC)
+        self._client.set_tag(entry.run_id, TAG_OUTCOME, outcome)
+        self._client.set_tag(entry.run_id, TAG_MOVED, moved.isoformat())
+        return replace(entry, moved=moved, outcome=outcome)
+
+    def finish(self, entry: Entry, *, outcome: Outcome, reason: str | None = None) -> Entry:
+        """End an entry."""
+        said = entry.reason if reason is None else reason
+        self._client.set_tag(entry.run_id, TAG_OUTCOME, outcome)
+        if said != entry.reason:
+            self._client.set_tag(entry.run_id, TAG_REASON, said)
+        status = _STATUS.get(outcome, "FINISHED")
+        self._client.set_terminated(entry.run_id, status)
+        return replace(entry, outcome=outcome, reason=said, status=status)
+
+    @staticmethod
+    def is_dead(entry: Entry) -> bool:
+        """Return whether nobody works on an unfinished entry any more."""
+        return has_died(entry.process) or datetime.now(UTC) > entry.deadline + SKEW
+
+    def rival(self, entry: Entry) -> Entry | None:
+        """Return another change of the same stage that is under way and was begun before this one, if there is any."""
+        mine = (entry.started, entry.run_id)
+        rivals = [
+            other
+            for other in self.unfinished()
+            if other.status == UNDER_WAY
+            and (other.started, other.run_id) < mine
+            and _lane(other) == _lane(entry)
+            and not self.is_dead(other)
+        ]
+        return rivals[0] if rivals else None
+
+
+def _lane(entry: Entry) -> str:
+    """Return what a change is alone in: what is staged and what serves are changed independently."""
+    return STAGING if entry.stage == STAGING else PRODUCTION
+
+
+def _metric(name: str) -> str:
+    """Return a criterion's name as MLflow takes it."""
+    plain = name.partition(",")[0].replace("'", "")
+    return f"gate/{plain.replace(' ', '_')}"
+
+
+def _entry(run: Run) -> Entry:
+    tags: dict[str, Any] = run.data.tags
+    moved = tags.get(TAG_MOVED)
+    return Entry(
+        run_id=str(run.info.run_id),
+        dataset=tags[TAG_DATASET],
+        action=tags[TAG_ACTION],
+        stage=tags[TAG_WANTED],
+        version=int(tags[TAG_VERSION]),
+        before=int(tags[TAG_BEFORE]) if tags[TAG_BEFORE] else None,
+        actor=tags[TAG_ACTOR],
+        outcome=tags.get(TAG_OUTCOME, ""),
+        reason=tags.get(TAG_REASON, ""),
+        started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        moved=datetime.fromisoformat(moved) if moved else None,
+        deadline=datetime.fromisoformat(tags[TAG_DEADLINE]),
+        status=str(run.info.status),
+        process=tags.get(TAG_PROCESS, ""),
+        approved_by=tags.get(TAG_APPROVED_BY, ""),
+        approval_reason=tags.get(TAG_APPROVAL_REASON, ""),
+    )

@@ -1,0 +1,110 @@
+"""Stages of versions: None → Staging → Production → Archived.
+
+Which version is staged and which serves is what the aliases ``@staging`` and ``@production`` say. They are the truth:
+giving one is a single call, after which every reader gets the other version. The tag ``stage``, for people who browse,
+and MLflow's own stage, for those who load ``models:/NAME/Production``, are mirrors that `Stages.agree` makes agree.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+__all__ = ["ARCHIVED", "NONE", "PRODUCTION", "STAGING", "TAG_STAGE", "Stages", "aliases_of"]
+
+#: The aliases.
+PRODUCTION, STAGING = "production", "staging"
+
+#: Stages, as the tag and MLflow's own field spell them.
+NONE, ARCHIVED = "None", "Archived"
+TAG_STAGE = "stage"
+
+_NO_SUCH = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+
+
+class Stages:
+    """The stages of the versions of one registered model.
+
+    Parameters
+    ----------
+    client
+        MLflow's.
+    name
+        Of the registered model.
+    """
+
+    def __init__(self, client: MlflowClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def holders(self) -> dict[str, int]:
+        """Return alias → number of the version that has it; empty where nothing is registered."""
+        return aliases_of(self._client, self._name)
+
+    def give(self, alias: str, version: int) -> None:
+        """Give the alias to a version: the one call that counts. Whoever had it before has it no more."""
+        self._client.set_registered_model_alias(self._name, alias, str(version))
+
+    def archive(self, version: int) -> None:
+        """Take a version out of use: it is staged no more, and its tag says so."""
+        self._client.set_model_version_tag(self._name, str(version), TAG_STAGE, ARCHIVED)
+        if self.holders().get(STAGING) == version:
+            self._client.delete_registered_model_alias(self._name, STAGING)
+
+    def agree(self) -> None:
+        """Make the mirrors say what the aliases say; doing it twice changes nothing.
+
+        A version that serves is not staged any more. One that has served is archived, and so is one that somebody
+        archived. One that was staged and is not any more has no stage.
+        """
+        holders = self.holders()
+        if PRODUCTION in holders and holders.get(STAGING) == holders[PRODUCTION]:
+            self._client.delete_registered_model_alias(self._name, STAGING)
+            del holders[STAGING]
+        token = None
+        while True:
+            page = self._client.search_model_versions(f"name = '{self._name}'", page_token=token)
+            for version in page:
+                self._mirror(version, holders)
+            if not (token := page.token):
+                return
+
+    def _mirror(self, version: Any, holders: dict[str, int]) -> None:
+        number, tag = int(version.version), version.tags.get(TAG_STAGE)
+        alias = next((alias for alias in (PRODUCTION, STAGING) if holders.get(alias) == number), None)
+        has_served = tag in {PRODUCTION.capitalize(), ARCHIVED}
+        stage = alias.capitalize() if alias else ARCHIVED if has_served else NONE
+        if tag != (None if stage == NONE else stage):
+            if stage == NONE:
+                self._client.delete_model_version_tag(self._name, str(number), TAG_STAGE)
+            else:
+                self._client.set_model_version_tag(self._name, str(number), TAG_STAGE, stage)
+        self._mirror_native(version, stage)
+
+    def _mirror_native(self, version: Any, stage: str) -> None:
+        """Set MLflow's own stage, which it says it will drop: where it has none any more, nothing is missed."""
+        move = getattr(self._client, "transition_model_version_stage", None)
+        if move is None or getattr(version, "current_stage", stage) == stage:
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*transition_model_version_stage", category=FutureWarning)
+            move(self._name, str(version.version), stage)
+
+
+def aliases_of(client: MlflowClient, name: str) -> dict[str, int]:
+    """Return alias → number of the version that has it.
+
+    A version's own list of aliases is empty in search results; the registered model's is right.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code in _NO_SUCH:
+            return {}
+        raise
+    return {alias: int(number) for alias, number in aliases.items()}

@@ -1,0 +1,102 @@
+"""One registered version: a reference to it, and its files held against their digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from digits.errors import MissingError, ServerError
+from digits.experiments.connection import holds_nothing
+from digits.models import artifact
+from digits.registry.stages import ARCHIVED, NONE
+
+__all__ = ["ModelVersion", "brought"]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """Reference to a registered version.
+
+    Attributes
+    ----------
+    name
+        ``DATASET-classifier``.
+    version
+        Its number.
+    family
+        The family of the model.
+    digest
+        SHA-256 over the model's files when it was registered.
+    run_id
+        The run of the candidate that it came from.
+    aliases
+        ``production``, ``staging``, or neither.
+    stage
+        ``Production``, ``Staging``, ``Archived`` or ``None``, as people who browse see it.
+    threads
+        How many its family predicts with.
+    created
+        Milliseconds since 1970.
+    """
+
+    name: str
+    version: int
+    family: str
+    digest: str
+    run_id: str
+    aliases: tuple[str, ...]
+    stage: str = NONE
+    threads: int = 1
+    created: int = 0
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.name.removesuffix("-classifier")
+
+    def __str__(self) -> str:
+        """Return the version as people write it."""
+        archived = " (archived)" if self.stage == ARCHIVED and not self.aliases else ""
+        return f"{self.name} version {self.version}" + "".join(f" @{alias}" for alias in self.aliases) + archived
+
+
+def brought(version: ModelVersion, *, address: str, work: str) -> Path:
+    """Bring a version's files and return their folder, whose digest is the registered one.
+
+    Parameters
+    ----------
+    version
+        The version.
+    address
+        Where its model's files lie.
+    work
+        Folder for a download.
+
+    Raises
+    ------
+    MissingError
+        The files are gone, or are not those that were registered.
+    ServerError
+        They cannot be read.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    mend = f"register it again with `digits run {version.dataset}`"
+    try:
+        folder = Path(download_artifacts(address, dst_path=work))
+        found = artifact.digest(folder)
+    except MissingError as error:
+        raise MissingError(f"the files of {version} are missing; {mend}") from error
+    except (MlflowException, OSError) as error:
+        if holds_nothing(address):
+            raise MissingError(f"the files of {version} are missing; {mend}") from error
+        raise ServerError(
+            f"the files of {version} cannot be read ({error}); is the server of MLFLOW_TRACKING_URI there, and the "
+            "store of its artifacts?"
+        ) from error
+    if found != version.digest:
+        raise MissingError(
+            f"the files of {version} were changed: SHA-256 {found[:12]}, wanted {version.digest[:12]}; {mend}"
+        )
+    return folder

@@ -1,0 +1,262 @@
+"""Promotion: a version is examined beside the one that serves, the gate decides, and the alias moves or does not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from digits.data.split import Split
+from digits.errors import BusyError, GateFailed, MissingError, ParamsError
+from digits.events import report
+from digits.experiments.assessment import EvaluateParams
+from digits.experiments.connection import answering
+from digits.experiments.scoring import score_on_test
+from digits.experiments.tracking import Tracking
+from digits.files import only_one
+from digits.models import artifact
+from digits.project import Project
+from digits.registry.changes import Changes
+from digits.registry.examination import Examination
+from digits.registry.gate import Decision, decide
+from digits.registry.history import Entry, known
+from digits.registry.stages import PRODUCTION, STAGING
+from digits.registry.version import ModelVersion
+from digits.registry.versions import Registry
+from digits.settings import Settings
+from digits.steps.data import is_validated, load_split
+
+__all__ = ["Answer", "Proposal", "Stage", "conclude", "propose", "wait_for_answer"]
+
+log = logging.getLogger(__name__)
+
+Stage = Literal["staging", "production"]
+LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said of a proposal."""
+
+    approved: bool
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A promotion that was asked for, with what the gate says of it.
+
+    Attributes
+    ----------
+    entry
+        Its line in the ledger.
+    decision
+        The gate's answer; None before ``@staging``, where any version whose files are whole may wait.
+    forced
+        Whether it is to be done whatever the gate says.
+    asks
+        Whether a person has to agree.
+    done
+        Whether there is nothing left to do.
+    """
+
+    entry: Entry
+    decision: Decision | None
+    forced: bool
+    asks: bool
+    done: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the gate, or whoever forces it, lets it pass."""
+        return self.decision is None or self.decision.passed or self.forced
+
+
+@answering()
+def propose(
+    project: Project,
+    dataset: str,
+    *,
+    memory: Tracking,
+    version: int | None = None,
+    to: Stage = "production",
+    force: bool = False,
+    reason: str = "",
+) -> Proposal:
+    """Announce a promotion, examine both versions on the same rows, and ask the gate.
+
+    Parameters
+    ----------
+    project, dataset
+        Whose registry.
+    memory
+        The server that it is on.
+    version
+        Number of the version; by default the one that is staged.
+    to
+        The stage.
+    force
+        Promote whatever the gate says; damaged files are never promoted.
+    reason
+        Why, for the ledger; `force` needs one.
+
+    Raises
+    ------
+    BusyError
+        Another promotion to that stage is under way.
+    MissingError
+        There is no such version, or its files are damaged or gone.
+    ParamsError
+        `force` without a reason.
+    """
+    if force and not reason.strip():
+        raise ParamsError("a promotion is forced without a reason; wanted --reason TEXT, which the ledger keeps")
+    if len(reason) > LONGEST_REASON:
+        raise ParamsError(f"the reason has {len(reason)} characters, wanted {LONGEST_REASON} at most")
+    params = project.params(dataset).promote
+    registry, changes = opened(project, memory=memory)
+    asks = to == PRODUCTION and params.approval == "required"
+    with alone(project, dataset, to):
+        completed = [item for item in changes.settle() if item.stage == to and version in {None, item.version}]
+        if completed:
+            return Proposal(completed[-1], None, forced=force, asks=False, done=True)
+        chosen = _chosen(registry, version)
+        recorded = known(registry.ledger.entries()).holders
+        if registry.stages.holders().get(to) == recorded.get(to) == chosen.version:
+            entry = next(e for e in reversed(registry.ledger.entries()) if e.has_moved and e.version == chosen.version)
+            return Proposal(entry, None, forced=force, asks=False, done=True)
+        hours = params.approval_hours if asks else 0
+        entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason, hours=hours)
+        with changes.recorded(entry):
+            decision = None
+            if to == STAGING:
+                with registry.files(chosen):
+                    pass
+            else:
+                report("promote", subject=str(chosen), state="running")
+                serves = registry.stages.holders().get(PRODUCTION)
+                champion = recorded.get(PRODUCTION) if serves == chosen.version else serves
+                decision = _judged(project, registry, chosen, champion=champion, force=force)
+                registry.ledger.log_decision(entry, decision)
+    return Proposal(entry, decision, forced=force, asks=asks)
+
+
+def wait_for_answer(proposal: Proposal, *, memory: Tracking) -> Proposal:
+    """Say in the ledger that a person is asked; what others do meanwhile is not held up."""
+    return replace(proposal, entry=Registry(memory).ledger.wait(proposal.entry))
+
+
+@answering()
+def conclude(
+    project: Project, dataset: str, proposal: Proposal, *, memory: Tracking, answer: Answer | None = None
+) -> Entry:
+    """Carry a proposal out, or record why not.
+
+    Parameters
+    ----------
+    project, dataset
+        Whose registry.
+    proposal
+        What `propose` gave.
+    memory
+        The server that it is on.
+    answer
+        What the person said who had to agree.
+
+    Raises
+    ------
+    GateFailed
+        The gate or the person refuses.
+    BusyError
+        Something has changed since the decision was made.
+    """
+    entry, decision = proposal.entry, proposal.decision
+    if proposal.done:
+        return entry
+    registry, changes = opened(project, memory=memory)
+    name = f"version {entry.version} of {registry.name}"
+    with changes.recorded(entry), alone(project, dataset, entry.stage):
+        if not proposal.accepted and decision is not None:
+            changes.refuse(entry, reason=decision.reason)
+            report("promote", subject=name, state="failed", detail="refused by the gate")
+            raise GateFailed(f"{name} is not promoted: {decision.reason}; see docs/gates.md")
+        if answer is not None:
+            entry = registry.ledger.answered(entry, by=answer.by, reason=answer.reason)
+        if proposal.asks and (answer is None or not answer.approved):
+            words = f"{answer.by} refused: {answer.reason}" if answer else "nobody was asked"
+            changes.refuse(entry, reason=words)
+            raise GateFailed(f"{name} is not promoted: {words}; see `digits registry history {dataset}`")
+        forced = decision is not None and not decision.passed
+        why = entry.reason or (decision.reason if decision else "")
+        if forced and decision is not None:
+            why = f"{why} (forced; {decision.reason})"
+        done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
+        report("promote", subject=name, state="done", detail=f"@{entry.stage}")
+        return done
+
+
+def opened(project: Project, *, memory: Tracking) -> tuple[Registry, Changes]:
+    """Return the registry of a dataset, and what changes it in the name of whoever the settings name."""
+    registry = Registry(memory)
+    return registry, Changes(registry, actor=Settings.load(project.root).actor)
+
+
+@contextmanager
+def alone(project: Project, dataset: str, stage: str) -> Iterator[None]:
+    """Let one process of this checkout at a time change what is staged, or what serves; the other is told."""
+    lane = STAGING if stage == STAGING else PRODUCTION
+    busy = BusyError(f"another promotion of {dataset} is under way here; wait for its end and ask again")
+    with only_one(project.lock(dataset, "promotion", lane), busy=busy):
+        yield
+
+
+def _chosen(registry: Registry, version: int | None) -> ModelVersion:
+    number = registry.stages.holders().get(STAGING) if version is None else version
+    if number is None:
+        raise MissingError(
+            f"no version of {registry.name} is staged; name one with --version, see "
+            f"`digits registry list {registry.dataset}`"
+        )
+    return registry.version(number)
+
+
+def _judged(
+    project: Project, registry: Registry, chosen: ModelVersion, *, champion: int | None, force: bool
+) -> Decision:
+    """Examine both versions here and now, one after the other, and ask the gate."""
+    params, rows = project.params(registry.dataset), load_split(project, registry.dataset)
+    validated = is_validated(project, rows.snapshot)
+    challenger = _examined(registry, chosen, split=rows, params=params.evaluate, validated=validated)
+    defender = None
+    if champion is not None and champion != chosen.version:
+        serves = registry.version(champion)
+        try:
+            defender = (
+                challenger
+                if serves.digest == chosen.digest
+                else _examined(registry, serves, split=rows, params=params.evaluate, validated=validated)
+            )
+        except MissingError as error:
+            if not force:
+                raise MissingError(f"the champion cannot be examined: {error}") from error
+            log.warning("the champion cannot be examined: %s", error)
+    return decide(challenger, defender, params=params.promote)
+
+
+def _examined(
+    registry: Registry, version: ModelVersion, *, split: Split, params: EvaluateParams, validated: bool
+) -> Examination:
+    """Examine a version, loaded from the registry after its files were held against their digest."""
+    with registry.files(version) as folder:
+        scored = score_on_test(
+            artifact.load(folder),
+            split=split,
+            model=folder,
+            threads=version.threads,
+            confidence=params.confidence,
+            n_harmed=params.corrupted_images,
+        )
+    return Examination.of_scored(scored, split=split, validated=validated)

@@ -1,0 +1,106 @@
+"""Taking versions out of production and out of use, and looking after the registry."""
+
+from __future__ import annotations
+
+import logging
+
+from digits.errors import MissingError, ParamsError
+from digits.events import report
+from digits.experiments.connection import answering
+from digits.experiments.tracking import Tracking
+from digits.project import Project
+from digits.registry.history import Entry, known
+from digits.registry.stages import ARCHIVED, PRODUCTION
+from digits.registry.versions import Registry
+from digits.steps.promotion import alone, opened
+
+__all__ = ["archive", "faults", "history", "rollback"]
+
+log = logging.getLogger(__name__)
+
+
+@answering()
+def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = "") -> Entry:
+    """Give production back to the version that served before, at once.
+
+    Where somebody has moved the alias by hand, it goes back to the version that the ledger knows of. A version whose
+    files are damaged is passed over.
+
+    Raises
+    ------
+    MissingError
+        No version served before.
+    BusyError
+        A promotion is under way.
+    """
+    registry, changes = opened(project, memory=memory)
+    with alone(project, dataset, PRODUCTION):
+        for entry in changes.settle():
+            if entry.action == "rollback":
+                return entry
+        serves = registry.stages.holders().get(PRODUCTION)
+        target = _before(registry, serves)
+        entry = changes.begin("rollback", stage=PRODUCTION, version=target, reason=reason)
+        with changes.recorded(entry):
+            done = changes.carry_out(entry, outcome="rolled back", reason=reason)
+        report("rollback", subject=registry.name, state="done", detail=f"version {target} serves again")
+        return done
+
+
+def _before(registry: Registry, serves: int | None) -> int:
+    """Return the last version that served before the one that serves now and whose files are whole."""
+    served = known(registry.ledger.entries()).production
+    earlier = served[:-1] if served and served[-1] == serves else served
+    for number in reversed(earlier):
+        if number == serves:
+            continue
+        if not (fault := registry.fault(registry.version(number))):
+            return number
+        log.warning("%s", fault)
+    raise MissingError(
+        f"no version of {registry.name} served before {f'version {serves}' if serves else 'now'}; promote another with "
+        f"`digits registry promote {registry.dataset} --version N`"
+    )
+
+
+@answering()
+def archive(project: Project, dataset: str, *, version: int, memory: Tracking, reason: str = "") -> Entry:
+    """Take a version out of use.
+
+    Raises
+    ------
+    ParamsError
+        It serves.
+    MissingError
+        There is none of that number.
+    """
+    registry, changes = opened(project, memory=memory)
+    with alone(project, dataset, PRODUCTION):
+        for entry in changes.settle():
+            if entry.action == "archive" and entry.version == version:
+                return entry
+        if PRODUCTION in registry.version(version).aliases:
+            raise ParamsError(
+                f"version {version} of {registry.name} serves and cannot be archived; promote another version, or "
+                f"`digits registry rollback {dataset}`"
+            )
+        entry = changes.begin("archive", stage=ARCHIVED.lower(), version=version, reason=reason)
+        with changes.recorded(entry):
+            return changes.carry_out(entry, outcome="archived", reason=reason)
+
+
+@answering()
+def history(project: Project, *, memory: Tracking) -> list[Entry]:
+    """Return the ledger of a dataset, oldest first, after what dead processes have left in it was finished."""
+    registry, changes = opened(project, memory=memory)
+    changes.settle()
+    return registry.ledger.entries()
+
+
+@answering()
+def faults(project: Project, *, memory: Tracking) -> list[str]:
+    """Return a line for each alias that was moved by hand and for each version whose files are not those registered."""
+    registry, changes = opened(project, memory=memory)
+    changes.settle()
+    found = registry.moved_by_hand()
+    return found + [fault for version in registry.versions() if (fault := registry.fault(version))]

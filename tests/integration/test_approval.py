@@ -1,0 +1,93 @@
+"""A person has to agree: the promotion pauses on a real Prefect server until somebody answers, or time is up."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from digits.errors import GateFailed
+from digits.registry.versions import Registry
+from digits.steps import promotion, stages
+from digits.steps.promotion import Answer
+
+
+def _start(checkout: Any, version: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        checkout.command("registry", "promote", "digits", "--version", str(version), "--reason", "it is better"),
+        cwd=checkout.root,
+        env=checkout.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _paused(url: str, process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return the flow run that waits for an answer."""
+    query = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}, "name": {"like_": "promote digits"}}}
+    for _ in range(1200):
+        if found := httpx.post(f"{url}/flow_runs/filter", json=query).raise_for_status().json():
+            paused: dict[str, Any] = found[0]
+            return paused
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    raise AssertionError("no promotion pauses")
+
+
+def _serves(checkout: Any) -> int:
+    return Registry(checkout.memory()).stages.holders()["production"]
+
+
+def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> None:
+    """The form shows the gate's table; who waits holds nobody up; answer, name and reason go into the ledger."""
+    stocked.params(promote={"approval": "required"})
+    process = _start(stocked, 2)
+    try:
+        run = _paused(prefect_url, process)
+        keyset = run["state"]["state_details"]["run_input_keyset"]
+        form = httpx.get(f"{prefect_url}/flow_runs/{run['id']}/input/{keyset['description']}").json()
+        assert "| better than the champion" in form
+        assert _serves(stocked) == 1
+        stocked.params(promote={"approval_hours": 0.0003})
+        late = stocked.digits("registry", "promote", "digits", "--version", "3")
+        assert late.returncode == 3
+        assert "nobody refused: no answer within 0.0003 hours" in late.stderr
+        answer = {"answer": "approve", "name": "Ada", "reason": "looked at the sevens"}
+        httpx.post(f"{prefect_url}/flow_runs/{run['id']}/resume", json={"run_input": answer}).raise_for_status()
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "digits-classifier version 2: promoted (production)" in out
+    assert _serves(stocked) == 2
+    entries = stages.history(stocked.project, memory=stocked.memory())
+    approved = next(entry for entry in entries if entry.version == 2)
+    assert (approved.approved_by, approved.approval_reason) == ("Ada", "looked at the sevens")
+    assert {entry.outcome for entry in entries if entry.version == 3} == {"refused"}
+
+
+def test_a_person_refuses(stocked: Any) -> None:
+    """A refusal is one line with the name and the reason, and nothing moves; nobody asked is a refusal too."""
+    stocked.params(promote={"approval": "required"})
+    memory = stocked.memory()
+    for answer, words in (
+        (Answer(False, by="Ada", reason="not on Friday"), "Ada refused: not on Friday"),
+        (None, "nobody"),
+    ):
+        proposal = promotion.propose(stocked.project, "digits", memory=memory, version=2)
+        assert proposal.asks
+        with pytest.raises(GateFailed, match=words):
+            promotion.conclude(stocked.project, "digits", proposal, memory=memory, answer=answer)
+    assert _serves(stocked) == 1
+
+
+def test_without_a_server_nobody_can_be_asked(stocked: Any) -> None:
+    """The plain command says in one line that a Prefect server is needed."""
+    stocked.params(promote={"approval": "required"})
+    done = stocked.digits("registry", "promote", "digits", "--version", "2", PREFECT_API_URL="")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no Prefect server is there to ask on" in done.stderr
