@@ -1,0 +1,149 @@
+"""Processes that a supervisor keeps alive until it is told to end: supervisord, set up for one folder.
+
+Nothing here knows what the processes do. Each carries the name of the folder in its environment, as do all that they
+start: so whatever is left of them is found, also when the supervisor itself was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from digits.files import replaced_file
+from digits.settings import environment_without
+
+__all__ = ["Supervisor"]
+
+_MARK = "DIGITS_SUPERVISED_IN"
+
+#: What the supervisor tells each process of itself.
+_NAME = "SUPERVISOR_PROCESS_NAME"
+
+STOP_SECONDS, KILL_SECONDS, LOG_BYTES, LOG_BACKUPS = 15, 10.0, 10_000_000, 3
+
+_SUPERVISOR = f"""\
+[supervisord]
+nodaemon = true
+logfile = %(here)s/logs/supervisor.log
+logfile_maxbytes = {LOG_BYTES}
+logfile_backups = {LOG_BACKUPS}
+pidfile = %(here)s/supervisor.pid
+"""
+
+#: A process that ends is started again, after one second, two, three, …; the first to start is the last to be stopped.
+_PROGRAM = f"""
+[program:{{name}}]
+command = {{command}}
+directory = {{directory}}
+priority = {{priority}}
+autorestart = true
+startsecs = 5
+startretries = 1000
+stopasgroup = true
+killasgroup = true
+stopwaitsecs = {STOP_SECONDS}
+redirect_stderr = true
+stdout_logfile = %(here)s/logs/{{name}}.log
+stdout_logfile_maxbytes = {LOG_BYTES}
+stdout_logfile_backups = {LOG_BACKUPS}
+"""
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """Supervised processes whose settings and logs lie in one folder.
+
+    Attributes
+    ----------
+    folder
+        The folder; what is found running belongs to it.
+    """
+
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        """Folder of one log per process, each cut off at a size."""
+        return self.folder / "logs"
+
+    def start(
+        self, commands: Mapping[str, Sequence[str]], *, directory: Path, environment: Mapping[str, str]
+    ) -> psutil.Process:
+        """Start the supervisor, and through it the processes, and return it; it outlives this process.
+
+        Parameters
+        ----------
+        commands
+            Name of a process → its command line, in the order in which to start them.
+        directory
+            Where they run.
+        environment
+            What they find in their environment beside what this process does.
+        """
+        self.logs.mkdir(parents=True, exist_ok=True)
+        parts = [_SUPERVISOR]
+        for number, (name, command) in enumerate(commands.items()):
+            line, where = (text.replace("%", "%%") for text in (shlex.join(command), str(directory)))
+            parts.append(_PROGRAM.format(name=name, command=line, directory=where, priority=number))
+        settings = self.folder / "supervisord.conf"
+        with replaced_file(settings) as work:
+            work.write_text("".join(parts), encoding="utf-8")
+        with (self.logs / "supervisor.out").open("w") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-c", str(settings)],
+                cwd=directory,
+                env={**environment_without([]), **environment, _MARK: str(self.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # the closing of the terminal is none of its business
+            )
+        return psutil.Process(process.pid)
+
+    def processes(self) -> dict[str, psutil.Process]:
+        """Return name → process, of those that run now and that the supervisor itself has started."""
+        found = {}
+        for process, environment in self._marked():
+            with suppress(psutil.Error):
+                parent = process.parent()
+                if _NAME in environment and (parent is None or _NAME not in parent.environ()):
+                    found[environment[_NAME]] = process
+        return found
+
+    def find(self, variable: str) -> list[psutil.Process]:
+        """Return the processes that have this variable in their environment."""
+        return [process for process, environment in self._marked() if variable in environment]
+
+    def stop(self, manager: psutil.Process | None) -> None:
+        """End the supervisor and everything that it started, and whatever those have left behind.
+
+        Parameters
+        ----------
+        manager
+            The supervisor, if it is known; it is asked first, so that each process can end in its own way.
+        """
+        if manager is not None:
+            with suppress(psutil.Error):
+                manager.terminate()
+                manager.wait(STOP_SECONDS * (1 + len(self.processes())))
+        left = [process for process, _ in self._marked()]
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=KILL_SECONDS)
+
+    def _marked(self) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+        """Yield each process that carries the folder's name, with its environment; never this one."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # of other people's processes nothing may be asked
+                environment = process.environ()
+                if environment.get(_MARK) == str(self.folder) and process.pid != os.getpid():
+                    yield process, environment
