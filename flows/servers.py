@@ -25,6 +25,7 @@ from digits.processes import name_of
 from digits.project import Project
 from digits.servers import LOOPBACK, LocalServers, mlflow_command, mlflow_environment
 from digits.settings import SERVERS, Settings
+from flows.dead_runs import end_dead_runs
 from flows.server import Server
 from flows.supervision import Supervisor
 
@@ -172,7 +173,7 @@ class Servers:
         return f"http://{LOOPBACK}:{self._ports[name]}"
 
     def _start(self) -> LocalServers:
-        commands = self._commands()
+        moment, commands = datetime.now(tz=UTC), self._commands()
         for name in self._ports:
             if name in commands:
                 _check_free(self._ports[name], variable=f"DIGITS_{name}_PORT".upper(), name=name)
@@ -191,6 +192,8 @@ class Servers:
         self._wait_until_healthy(
             manager, {name: url for name, url in (("prefect", prefect), ("mlflow", mlflow)) if url}
         )
+        if prefect:
+            end_dead_runs(prefect, before=moment)
         started = LocalServers(name_of(manager.pid), prefect_api_url=prefect, mlflow_tracking_uri=mlflow)
         started.write(self._supervisor.folder)
         return started

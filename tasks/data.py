@@ -11,11 +11,13 @@ from prefect.cache_policies import NO_CACHE
 from digits.data.report import ValidationReport
 from digits.data.snapshot import Snapshot
 from digits.data.split import Split
+from digits.errors import ContractViolation
 from digits.events import report
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import data as steps
 from tasks.memory import remembered
+from tasks.notices import CONTRACT_VIOLATED, tell
 
 __all__ = ["ingest", "judge", "split", "validate"]
 
@@ -60,5 +62,7 @@ def _up_to_date(project: Project, dataset: str, step: str, call: Callable[[], ob
         ran = remembered(project.root, stage=f"{step}@{dataset}", step=call, always=always)
     except Exception as error:
         report(step, subject=dataset, state="failed", detail=str(error))
+        if isinstance(error, ContractViolation):
+            tell(CONTRACT_VIOLATED, dataset=dataset, message=str(error))
         raise
     report(step, subject=dataset, state="done" if ran else "reused")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from digits.cli.output import print_json, print_line
 from digits.project import Project
 from digits.settings import Settings
@@ -24,14 +26,14 @@ def deploy(*, json: bool = False) -> None:
     Parameters
     ----------
     json
-        Print an array of the deployments.
+        Print an array with name, schedules and pool.
     """
     from flows.deployments import deploy as apply
 
     project = Project.find()
     applied = apply(project, settings=Settings.load(project.root))
     if json:
-        print_json(applied)
+        print_json([asdict(deployment) for deployment in applied])
         return
-    for line in applied:
-        print_line(line)
+    for deployment in applied:
+        print_line(f"{deployment.name:<26}{', '.join(deployment.schedules) or 'on demand'}")
