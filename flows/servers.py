@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import socket
 import sys
 import time
@@ -32,6 +33,8 @@ from flows.supervision import Supervisor
 __all__ = ["Seen", "Servers"]
 
 START_SECONDS, RUN_SECONDS, ANSWER_SECONDS, POLL_SECONDS = 180.0, 10.0, 2.0, 0.2
+
+ROOM_BYTES = 200_000_000
 
 #: A flow run that is cut off with its machine is noticed when these stop; Prefect takes no number below 30.
 _HEARTBEAT_SECONDS = "30"
@@ -73,10 +76,13 @@ class Servers:
         The checkout.
     settings
         Their ports; a server that the environment names already is not started.
+    room
+        Bytes that must be free on the disk: on a full one, databases break in the middle of a run.
     """
 
-    def __init__(self, project: Project, *, settings: Settings) -> None:
+    def __init__(self, project: Project, *, settings: Settings, room: int = ROOM_BYTES) -> None:
         self.project = project
+        self._room = room
         self._settings = settings
         self._ports = {"prefect": settings.prefect_port, "mlflow": settings.mlflow_port}
         self._supervisor = Supervisor(project.root / SERVERS)
@@ -100,6 +106,7 @@ class Servers:
                 return running
             self._supervisor.stop(None)  # what is left of a supervisor that was killed
             LocalServers.forget(self._supervisor.folder)
+            self.check_room()
             try:
                 return self._start()
             except BaseException:
@@ -171,6 +178,15 @@ class Servers:
 
     def _url(self, name: str) -> str:
         return f"http://{LOOPBACK}:{self._ports[name]}"
+
+    def check_room(self) -> None:
+        """Raise `ServerError` unless there is room for what the servers write."""
+        free = shutil.disk_usage(self.project.root).free
+        if free < self._room:
+            raise ServerError(
+                f"{free // 10**6} MB are free on the disk of {self.project.root}; the servers' databases, logs and "
+                f"artifacts need {self._room // 10**6}: free some, `digits gc` may help"
+            )
 
     def _start(self) -> LocalServers:
         moment, commands = datetime.now(tz=UTC), self._commands()

@@ -1,7 +1,7 @@
 """Processes that a supervisor keeps alive until it is told to end: supervisord, set up for one folder.
 
-Nothing here knows what the processes do. Each carries the name of the folder in its environment, as do all that they
-start: so whatever is left of them is found, also when the supervisor itself was killed.
+Nothing here knows what the processes do, but that a flow run outlives its worker. Each carries the name of the folder
+in its environment, as do all that they start: so what is left of them is found, also when the supervisor was killed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ _MARK = "DIGITS_SUPERVISED_IN"
 _NAME = "SUPERVISOR_PROCESS_NAME"
 
 STOP_SECONDS, KILL_SECONDS, LOG_BYTES, LOG_BACKUPS = 15, 10.0, 10_000_000, 3
+
+#: Who starts a command, in its own place: ends what is left of it, then becomes it.
+_IN_PLACE = (sys.executable, "-m", "flows.supervision")
+
+#: Processes with one of these variables outlive the one that started them: a flow run, its worker.
+UNBOUND = frozenset({"PREFECT__FLOW_RUN_ID"})
 
 _SUPERVISOR = f"""\
 [supervisord]
@@ -91,7 +97,7 @@ class Supervisor:
         self.logs.mkdir(parents=True, exist_ok=True)
         parts = [_SUPERVISOR]
         for number, (name, command) in enumerate(commands.items()):
-            line, where = (text.replace("%", "%%") for text in (shlex.join(command), str(directory)))
+            line, where = (text.replace("%", "%%") for text in (shlex.join([*_IN_PLACE, *command]), str(directory)))
             parts.append(_PROGRAM.format(name=name, command=line, directory=where, priority=number))
         settings = self.folder / "supervisord.conf"
         with replaced_file(settings) as work:
@@ -107,6 +113,15 @@ class Supervisor:
                 start_new_session=True,  # the closing of the terminal is none of its business
             )
         return psutil.Process(process.pid)
+
+    def end_left(self, name: str) -> None:
+        """End what the process of that name has left behind when it was killed, but for what is `UNBOUND`."""
+        left = [
+            process
+            for process, environment in self._marked()
+            if environment.get(_NAME) == name and not UNBOUND & set(environment)
+        ]
+        _kill(left)
 
     def processes(self) -> dict[str, psutil.Process]:
         """Return name → process, of those that run now and that the supervisor itself has started."""
@@ -134,11 +149,7 @@ class Supervisor:
             with suppress(psutil.Error):
                 manager.terminate()
                 manager.wait(STOP_SECONDS * (1 + len(self.processes())))
-        left = [process for process, _ in self._marked()]
-        for process in left:
-            with suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(left, timeout=KILL_SECONDS)
+        _kill([process for process, _ in self._marked()])
 
     def _marked(self) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
         """Yield each process that carries the folder's name, with its environment; never this one."""
@@ -147,3 +158,21 @@ class Supervisor:
                 environment = process.environ()
                 if environment.get(_MARK) == str(self.folder) and process.pid != os.getpid():
                     yield process, environment
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=KILL_SECONDS)
+
+
+def main(command: list[str]) -> None:
+    """Become a process that the supervisor starts again: its port is free only when what it has left is ended."""
+    mine = psutil.Process().environ()
+    Supervisor(Path(mine[_MARK])).end_left(mine[_NAME])
+    os.execv(command[0], command)  # noqa: S606 - a command line of ours, no shell
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
