@@ -38,10 +38,10 @@ UNBOUND = frozenset({"PREFECT__FLOW_RUN_ID"})
 _SUPERVISOR = f"""\
 [supervisord]
 nodaemon = true
-logfile = %(here)s/logs/supervisor.log
+logfile = logs/supervisor.log
 logfile_maxbytes = {LOG_BYTES}
 logfile_backups = {LOG_BACKUPS}
-pidfile = %(here)s/supervisor.pid
+pidfile = supervisor.pid
 """
 
 #: A process that ends is started again, after one second, two, three, …; the first to start is the last to be stopped.
@@ -57,7 +57,7 @@ stopasgroup = true
 killasgroup = true
 stopwaitsecs = {STOP_SECONDS}
 redirect_stderr = true
-stdout_logfile = %(here)s/logs/{{name}}.log
+stdout_logfile = logs/{{name}}.log
 stdout_logfile_maxbytes = {LOG_BYTES}
 stdout_logfile_backups = {LOG_BACKUPS}
 """
@@ -105,7 +105,7 @@ class Supervisor:
         with (self.logs / "supervisor.out").open("w") as said:
             process = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(settings)],
-                cwd=directory,
+                cwd=self.folder,  # its settings name no folder: it would take a percent sign in one for a format
                 env={**environment_without([]), **environment, _MARK: str(self.folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
@@ -125,12 +125,13 @@ class Supervisor:
 
     def processes(self) -> dict[str, psutil.Process]:
         """Return name → process, of those that run now and that the supervisor itself has started."""
+        named = {process: environment[_NAME] for process, environment in self._marked() if _NAME in environment}
+        numbers = {process.pid for process in named}
         found = {}
-        for process, environment in self._marked():
+        for process, name in named.items():
             with suppress(psutil.Error):
-                parent = process.parent()
-                if _NAME in environment and (parent is None or _NAME not in parent.environ()):
-                    found[environment[_NAME]] = process
+                if process.ppid() not in numbers and process.environ().keys().isdisjoint(UNBOUND):
+                    found[name] = process
         return found
 
     def find(self, variable: str) -> list[psutil.Process]:
