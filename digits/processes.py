@@ -7,7 +7,7 @@ import platform
 
 import psutil
 
-__all__ = ["has_died", "this_process"]
+__all__ = ["has_died", "name_of", "this_process"]
 
 #: The moment of a process's start moves with the system's clock when that is set; no number is used again so soon.
 _TOLERANCE_SECONDS = 5.0
@@ -15,7 +15,12 @@ _TOLERANCE_SECONDS = 5.0
 
 def this_process() -> str:
     """Return a name for this process that no other process ever has: host, number and moment of its start."""
-    return f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+    return name_of(os.getpid())
+
+
+def name_of(number: int) -> str:
+    """Return the same for the process of that number, which must be there."""
+    return f"{platform.node()}/{number}/{psutil.Process(number).create_time():.2f}"
 
 
 def has_died(name: str) -> bool:
@@ -24,7 +29,10 @@ def has_died(name: str) -> bool:
     if host != platform.node():
         return False
     try:
-        return abs(psutil.Process(number).create_time() - started) >= _TOLERANCE_SECONDS
+        process = psutil.Process(number)
+        # One that has ended but that its parent does not ask after does nothing any more.
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return ended or abs(process.create_time() - started) >= _TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True
 

@@ -17,8 +17,9 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from digits.errors import ParamsError
+from digits.servers import LocalServers
 
-__all__ = ["GARBAGE_THRESHOLD", "ONE_THREAD", "Settings", "environment_without", "prepare_environment"]
+__all__ = ["GARBAGE_THRESHOLD", "ONE_THREAD", "SERVERS", "Settings", "environment_without", "prepare_environment"]
 
 #: None of the tools may send usage data anywhere, unless the user's own environment says so.
 _NO_TELEMETRY = {
@@ -50,6 +51,9 @@ ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 
+
+#: Folder of a checkout in which the servers of `digits up` keep their state.
+SERVERS = Path(".state", "servers")
 
 #: New objects after which a process looks for garbage: importing the libraries makes millions, and all of them stay.
 GARBAGE_THRESHOLD = 100_000
@@ -84,10 +88,18 @@ class Settings(BaseSettings):
         How often a fit whose worker died is tried again.
     actor
         Whom the ledger of the registry names; user and host by default.
+    prefect_port, mlflow_port
+        Ports on which the servers of `digits up` listen.
+    work_pool
+        The pool of Prefect whose workers run the deployments.
+    notify_url
+        Where notifications are posted to; none are sent by default.
     mlflow_tracking_uri
-        ``MLFLOW_TRACKING_URI``: the tracking server; a SQLite store below ``mlflow/`` by default.
+        ``MLFLOW_TRACKING_URI``: the tracking server; that of `digits up` by default, and where there is none a SQLite
+        store below ``mlflow/``.
     prefect_api_url
-        ``PREFECT_API_URL``: the Prefect server; a private one for the length of a run by default.
+        ``PREFECT_API_URL``: the Prefect server; that of `digits up` by default, and where there is none a private one
+        for the length of a run.
     """
 
     model_config = SettingsConfigDict(env_prefix="DIGITS_", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -97,25 +109,41 @@ class Settings(BaseSettings):
     fit_minutes: float = Field(default=60.0, gt=0)
     fit_retries: int = Field(default=1, ge=0)
     actor: str = Field(default_factory=_user_at_host, min_length=1, max_length=200)
+    prefect_port: int = Field(default=4200, ge=1, le=65535)
+    mlflow_port: int = Field(default=5000, ge=1, le=65535)
+    work_pool: str = "digits"
+    notify_url: str | None = None
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 
     @classmethod
     def load(cls, root: Path | None = None) -> Settings:
-        """Read the settings.
+        """Read the settings; an address that the environment leaves open is that of the servers of `digits up`.
 
         Parameters
         ----------
         root
-            The folder whose ``.env`` is read; the current one by default.
+            The folder whose ``.env`` and servers count; the current one by default.
 
         Raises
         ------
         ParamsError
             A variable holds something that cannot be understood.
         """
+        folder = root or Path()
+        settings = cls._read(folder / ".env")
+        if (servers := LocalServers.running(folder / SERVERS)) is None:
+            return settings
+        found = {
+            "mlflow_tracking_uri": settings.mlflow_tracking_uri or servers.mlflow_tracking_uri,
+            "prefect_api_url": settings.prefect_api_url or servers.prefect_api_url,
+        }
+        return settings.model_copy(update=found)
+
+    @classmethod
+    def _read(cls, file: Path) -> Settings:
         try:
-            return cls(_env_file=(root or Path()) / ".env")  # type: ignore[call-arg]  # pydantic-settings' own
+            return cls(_env_file=file)  # type: ignore[call-arg]  # pydantic-settings' own
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])

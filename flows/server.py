@@ -18,6 +18,7 @@ from urllib.error import URLError
 import psutil
 
 from digits.errors import ServerError
+from digits.servers import LOOPBACK
 from digits.settings import prepare_environment
 
 __all__ = ["Server", "prefect_server", "quiet_console"]
@@ -58,19 +59,19 @@ class Server:
             It does not within `seconds`, or the private one has ended.
         """
         end = time.monotonic() + seconds
-        while (fault := self._fault()) is not None:
+        while (fault := self.fault()) is not None:
             if self.process is not None and self.process.poll() is not None:
                 raise ServerError(f"the private Prefect server ended with {self.process.returncode}; see {self.log}")
             if time.monotonic() > end:
-                mend = "start it with `prefect server start`, or unset PREFECT_API_URL to use a private one"
+                mend = "is it still starting? See `digits status`, or unset PREFECT_API_URL to use a private one"
                 raise ServerError(
                     f"no Prefect server answers at {self.url} ({fault}); {f'see {self.log}' if self.log else mend}"
                 )
             time.sleep(POLL_SECONDS)
 
-    def _fault(self) -> Exception | None:
-        """Return why the server does not answer, None when it does. A private one is not asked through a proxy."""
-        proxies = urllib.request.ProxyHandler({} if self.process is not None else None)
+    def fault(self) -> Exception | None:
+        """Return why the server does not answer, None when it does. One on loopback is not asked through a proxy."""
+        proxies = urllib.request.ProxyHandler({} if self.url.startswith(f"http://{LOOPBACK}:") else None)
         try:
             with urllib.request.build_opener(proxies).open(f"{self.url}/health", timeout=HEALTH_SECONDS):
                 return None

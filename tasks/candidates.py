@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from digits.data.split import Split
@@ -19,6 +19,7 @@ from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
 from digits.steps.candidates import Fitted
 from tasks.memory import fit_stage, record
+from tasks.summary import summary
 
 __all__ = ["evaluate", "fit", "register"]
 
@@ -62,8 +63,14 @@ def evaluate(
         [f"evaluate@{dataset}"] if whole else []
     )
     record(project.root, stages=stages)
+    name = dataset.lower().replace("_", "-")
+    create_markdown_artifact(
+        key=f"run-{name}",
+        markdown=summary(project, done, memory=memory, parent=parent),
+        description=f"Where the results for {dataset} are to be read",
+    )
     create_table_artifact(
-        key=f"leaderboard-{dataset}".lower().replace("_", "-"),
+        key=f"leaderboard-{name}",
         table=[row.as_dict() for row in done.rows],
         description=f"Candidates for {dataset}, best validation accuracy first",
     )

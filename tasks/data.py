@@ -11,13 +11,15 @@ from prefect.cache_policies import NO_CACHE
 from digits.data.report import ValidationReport
 from digits.data.snapshot import Snapshot
 from digits.data.split import Split
+from digits.errors import ContractViolation
 from digits.events import report
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import data as steps
 from tasks.memory import remembered
+from tasks.notices import CONTRACT_VIOLATED, tell
 
-__all__ = ["ingest", "split", "validate"]
+__all__ = ["ingest", "judge", "split", "validate"]
 
 
 @task(task_run_name="ingest {dataset}", cache_policy=NO_CACHE)
@@ -38,6 +40,14 @@ def validate(snapshot: Snapshot) -> ValidationReport:
     return ValidationReport.load(project.validation(snapshot.dataset))
 
 
+@task(task_run_name="validate {dataset}", cache_policy=NO_CACHE)
+def judge(dataset: str) -> ValidationReport:
+    """Hold the dataset's snapshot against its contract, byte by byte, whatever DVC remembers."""
+    project = Project.find()
+    _up_to_date(project, dataset, "validate", partial(steps.validate, project, dataset), always=True)
+    return ValidationReport.load(project.validation(dataset))
+
+
 @task(task_run_name="split {snapshot.dataset}", cache_policy=NO_CACHE)
 def split(snapshot: Snapshot, checked: ValidationReport) -> Split:
     """Split the rows that the contract left in."""
@@ -46,11 +56,13 @@ def split(snapshot: Snapshot, checked: ValidationReport) -> Split:
     return Split.load(project.split(snapshot.dataset), snapshot=snapshot)
 
 
-def _up_to_date(project: Project, dataset: str, step: str, call: Callable[[], object]) -> None:
+def _up_to_date(project: Project, dataset: str, step: str, call: Callable[[], object], *, always: bool = False) -> None:
     report(step, subject=dataset, state="running")
     try:
-        ran = remembered(project.root, stage=f"{step}@{dataset}", step=call)
+        ran = remembered(project.root, stage=f"{step}@{dataset}", step=call, always=always)
     except Exception as error:
         report(step, subject=dataset, state="failed", detail=str(error))
+        if isinstance(error, ContractViolation):
+            tell(CONTRACT_VIOLATED, dataset=dataset, message=str(error))
         raise
     report(step, subject=dataset, state="done" if ran else "reused")

@@ -41,7 +41,7 @@ def fit_stage(dataset: str, family: str) -> str:
     return f"{verb}-{dataset}@{family}"
 
 
-def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
+def remembered(root: Path, *, stage: str, step: Callable[[], object], always: bool = False) -> bool:
     """Call `step` if `stage` has changed since DVC last recorded it, and record what it wrote.
 
     The stage is not run through its command: an error keeps its type, and nothing is imported twice.
@@ -54,6 +54,8 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
         Name of the stage, such as ``ingest@digits``.
     step
         Does what the stage's command does.
+    always
+        Call it even if DVC sees no change: it looks at sizes and times of files before their bytes.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object]) -> bool:
 
     def inputs_if_changed(known: _Stages) -> list[Any]:
         found = _named(known, stage)
-        return _inputs(found) if found.status() else []
+        return _inputs(found) if always or found.status() else []
 
     with _alone(root):
         if not (inputs := _with_dvc(root, inputs_if_changed)):

@@ -41,6 +41,10 @@ app.command("digits.cli.replay:replay", help="Do a recorded fit once more and co
 app.command("digits.cli.reference:reference", help="Do the systems of five tutorials again, beside ours.")
 app.command("digits.cli.garbage:gc", help="Remove what nothing refers to any more.")
 app.command("digits.cli.predict:predict", help="Read pictures of single digits with the production version.")
+app.command("digits.cli.servers:up", help="Start Prefect, MLflow and a worker on this machine.")
+app.command("digits.cli.servers:status", help="Show whether they are healthy.")
+app.command("digits.cli.servers:down", help="End them.")
+app.command("digits.cli.deploy:deploy", help="Tell Prefect what runs when: the deployments of prefect.yaml.")
 app.command("digits.cli.ui:ui", help="Open the MLflow UI on this project's experiments.")
 app.command("digits.cli.bench:app", name="bench", help="Measure the pipeline on this machine.")
 

@@ -27,8 +27,8 @@ def run(dataset: str, *, json: bool = False) -> None:
     """Run the whole line for a dataset: ingest, validate, split, fit, evaluate, register.
 
     What has not changed since the last run is reused. Uses the Prefect server at PREFECT_API_URL and the MLflow
-    server at MLFLOW_TRACKING_URI where they are set; else a private Prefect server for the length of the run, and a
-    local MLflow store below mlflow/.
+    server at MLFLOW_TRACKING_URI where they are set, else those of `digits up`; without them, a private Prefect server
+    for the length of the run, and the local MLflow store below mlflow/.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def run(dataset: str, *, json: bool = False) -> None:
 
         show(trained.evaluation.path, json=True)
     else:
-        _show_all(trained, project=project, dataset=dataset)
+        _show_all(trained, project=project, dataset=dataset, server=settings.mlflow_tracking_uri)
 
 
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
@@ -99,7 +99,7 @@ def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: S
         workers.prepare(fitting.import_libraries, families=[families[name] for name in missing])
 
 
-def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
+def _show_all(trained: Trained, *, project: Project, dataset: str, server: str | None) -> None:
     from digits.experiments.evaluation import read_evaluation
 
     console = result_console()
@@ -110,7 +110,7 @@ def _show_all(trained: Trained, *, project: Project, dataset: str) -> None:
     docs = project.docs(dataset) / "index.html"
     if docs.exists():
         console.print(f"Data Docs          {docs.relative_to(project.root)}")
-    console.print("Experiments        make ui")
+    console.print(f"Experiments        {server or 'make ui'}")
     console.print(f"Read a picture     digits predict {dataset} IMAGE")
 
 

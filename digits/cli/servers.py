@@ -1,0 +1,100 @@
+"""The commands that start, show and end the servers of this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from digits.cli.display import result_console
+from digits.cli.output import print_json, print_line
+from digits.project import Project
+from digits.settings import Settings
+
+if TYPE_CHECKING:
+    from flows.servers import Seen, Servers
+
+__all__ = ["down", "status", "up"]
+
+
+def up(*, json: bool = False) -> None:
+    """Start a Prefect server, an MLflow server and a worker on this machine, and wait until they are healthy.
+
+    They listen on loopback alone, outlive the terminal, are started again when they die, and are started once however
+    often this is called. `digits run` uses them while they are up. A server that PREFECT_API_URL or
+    MLFLOW_TRACKING_URI names is used and not started. Logs: .state/servers/logs.
+
+    Examples
+    --------
+    ::
+
+        digits up
+        DIGITS_PREFECT_PORT=4201 DIGITS_MLFLOW_PORT=5001 digits up
+
+    Parameters
+    ----------
+    json
+        Print what `digits status --json` does.
+    """
+    servers = _servers()
+    if servers.running is None:
+        sys.stderr.write("digits: starting the servers, half a minute\n")
+    servers.up()
+    _show(servers.status(), json=json)
+
+
+def status(*, json: bool = False) -> int:
+    """Show the servers of this machine; exit code 1 unless all of them are healthy.
+
+    Examples
+    --------
+    ::
+
+        digits status
+        digits status --json
+
+    Parameters
+    ----------
+    json
+        Print an array with name, state, url, pid, since and megabytes; empty when they are not up.
+    """
+    seen = _servers().status()
+    _show(seen, json=json)
+    return 0 if seen and all(server.state == "healthy" for server in seen) else 1
+
+
+def down() -> None:
+    """End the servers of this machine, with every run that their worker is at.
+
+    Examples
+    --------
+    ::
+
+        digits down
+    """
+    print_line("the servers have ended" if _servers().down() else "the servers were not up")
+
+
+def _servers() -> Servers:
+    from flows.servers import Servers
+
+    project = Project.find()
+    return Servers(project, settings=Settings.load(project.root))
+
+
+def _show(seen: Sequence[Seen], *, json: bool) -> None:
+    if json:
+        print_json([asdict(server) for server in seen])
+        return
+    if not seen:
+        print_line("the servers are not up; `digits up` starts them")
+        return
+    table = Table.grid(padding=(0, 2))
+    for server in seen:
+        style = {"healthy": "green", "starting": "yellow"}.get(server.state, "bold red")
+        memory = f"{server.megabytes} MB" if server.megabytes else ""
+        table.add_row(server.name, f"[{style}]{server.state}[/{style}]", server.url or "", memory)
+    result_console().print(table)

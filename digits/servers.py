@@ -1,0 +1,98 @@
+"""The servers of `digits up`: which addresses they have, and whether they are there.
+
+Who starts them writes one file; whoever needs an address reads it through `digits.settings`. The file of servers that
+have ended is as good as none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from digits.files import write_json
+from digits.processes import has_died
+
+__all__ = ["LOOPBACK", "LocalServers", "mlflow_command", "mlflow_environment"]
+
+LOOPBACK = "127.0.0.1"
+
+_FILE = "servers.json"
+
+
+@dataclass(frozen=True)
+class LocalServers:
+    """What `digits up` has started.
+
+    Attributes
+    ----------
+    manager
+        Name of the process that keeps the others alive; see `digits.processes`.
+    prefect_api_url, mlflow_tracking_uri
+        Addresses of the servers; None for one that the environment named, so that none was started.
+    """
+
+    manager: str
+    prefect_api_url: str | None
+    mlflow_tracking_uri: str | None
+
+    @classmethod
+    def running(cls, folder: Path) -> LocalServers | None:
+        """Return the servers whose state lies in a folder, None when they are not up."""
+        try:
+            found = cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return None if has_died(found.manager) else found
+
+    def write(self, folder: Path) -> None:
+        """Tell every process of this checkout that the servers are there."""
+        write_json(folder / _FILE, asdict(self))
+
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Tell every process of this checkout that there are none."""
+        (folder / _FILE).unlink(missing_ok=True)
+
+
+def mlflow_command(*, port: int, store: str, artifacts: Path) -> list[str]:
+    """Return the arguments to Python that start an MLflow server on loopback, over a local store.
+
+    New experiments keep their artifacts in the folder itself, not behind the server: what is logged while it runs can
+    be read when it does not.
+
+    Parameters
+    ----------
+    port
+        Port to listen on.
+    store
+        Address of the database of runs and of the registry.
+    artifacts
+        Folder of the artifacts.
+    """
+    command = ["-m", "mlflow", "server", "--backend-store-uri", store, "--registry-store-uri", store]
+    command += ["--default-artifact-root", artifacts.as_uri(), "--artifacts-destination", artifacts.as_uri()]
+    return [
+        *command,
+        "--host",
+        LOOPBACK,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--uvicorn-opts",
+        "--log-level warning",
+    ]
+
+
+def mlflow_environment() -> dict[str, str]:
+    """Return what an MLflow server needs in its environment to be one process instead of ten.
+
+    What one person asks needs neither four workers nor a job queue. MLflow's server uses a module that Starlette will
+    drop, and says so at each start; only MLflow can mend that.
+    """
+    return {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore:starlette.middleware.wsgi is deprecated",
+    }

@@ -1,0 +1,136 @@
+"""Telling a Prefect server what runs when: the deployments of ``prefect.yaml``, their pool, and who is notified."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from digits.errors import ParamsError, ServerError
+from digits.project import Project
+from digits.settings import Settings, environment_without, prepare_environment
+from flows.server import Server
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+__all__ = ["Deployed", "deploy"]
+
+FILE = "prefect.yaml"
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployment as the Prefect server has it.
+
+    Attributes
+    ----------
+    name
+        Name of the flow, a slash, and its own: what `prefect deployment run` wants.
+    schedules
+        When it runs by itself, with the time zone; none for one that is run on demand.
+    pool
+        The work pool whose workers run it.
+    """
+
+    name: str
+    schedules: tuple[str, ...]
+    pool: str
+
+
+def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
+    """Apply ``prefect.yaml`` without questions: the pool that the settings name, deployments, notifications.
+
+    Raises
+    ------
+    ServerError
+        There is no Prefect server, or it does not answer.
+    ParamsError
+        ``prefect.yaml`` cannot be understood, or has no pool of that name.
+    """
+    if settings.prefect_api_url is None:
+        raise ServerError("deployments need a Prefect server; run `digits up`, or set PREFECT_API_URL")
+    pool = _pool(project, settings.work_pool)
+    Server(url=settings.prefect_api_url).wait_until_healthy(seconds=ANSWER_SECONDS)
+    prepare_environment({"PREFECT_API_URL": settings.prefect_api_url})
+    from prefect.client.orchestration import get_client
+
+    from flows.notifications import apply_automations
+
+    with get_client(sync_client=True) as client:
+        _apply_pool(client, settings.work_pool, pool)
+        _apply_deployments(project, pool=settings.work_pool, checkout=pool.get("checkout") or str(project.root))
+        apply_automations(client, pool=settings.work_pool, notify_url=settings.notify_url)
+        return _deployed(client, settings.work_pool)
+
+
+def _pool(project: Project, name: str) -> dict[str, Any]:
+    """Return the definition of a pool in ``prefect.yaml``."""
+    try:
+        pools = yaml.safe_load((project.root / FILE).read_text(encoding="utf-8"))["definitions"]["pools"]
+        if name in pools:
+            return dict(pools[name])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ParamsError(f"cannot read the pools of {FILE}: {' '.join(str(error).split())}") from error
+    raise ParamsError(f"{FILE} defines no pool {name!r}; it has {', '.join(pools)} (DIGITS_WORK_POOL)")
+
+
+def _apply_pool(client: SyncPrefectClient, name: str, pool: dict[str, Any]) -> None:
+    """Make the pool, or give it the defaults that its definition says; what else people have set there stays."""
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        known = client.read_work_pool(name)
+    except ObjectNotFound:
+        known = None
+    kinds = {kind: about for group in client.read_worker_metadata().values() for kind, about in group.items()}
+    template = deepcopy((known and known.base_job_template) or kinds[pool["type"]]["default_base_job_configuration"])
+    for variable, value in pool.get("variables", {}).items():
+        template["variables"]["properties"][variable]["default"] = value
+    if known is None:
+        client.create_work_pool(WorkPoolCreate(name=name, type=pool["type"], base_job_template=template))
+    else:
+        client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+
+
+def _apply_deployments(project: Project, *, pool: str, checkout: str) -> None:
+    command = ["deploy", "--all"]
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *command],
+        cwd=project.root,
+        env={**environment_without([]), "DIGITS_CHECKOUT": checkout, "DIGITS_WORK_POOL": pool},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise ParamsError(f"`prefect {' '.join(command)}` failed: {said[-1] if said else done.returncode}; see {FILE}")
+
+
+def _deployed(client: SyncPrefectClient, pool: str) -> list[Deployed]:
+    from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+
+    found = client.read_deployments(work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])))
+    flows = {deployment.flow_id: client.read_flow(deployment.flow_id).name for deployment in found}
+    return sorted(
+        (
+            Deployed(
+                name=f"{flows[deployment.flow_id]}/{deployment.name}",
+                schedules=tuple(
+                    f"{getattr(item.schedule, 'cron', item.schedule)} {getattr(item.schedule, 'timezone', '')}"
+                    for item in deployment.schedules
+                    if item.active
+                ),
+                pool=pool,
+            )
+            for deployment in found
+        ),
+        key=lambda one: one.name,
+    )

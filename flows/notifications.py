@@ -1,0 +1,138 @@
+"""Automations of Prefect: what is told to whom, and what becomes of a run that has died without a word."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.types import SecretDict
+
+from tasks.notices import CONTRACT_VIOLATED, PROMOTED, PROMOTION_REFUSED
+
+__all__ = ["apply_automations"]
+
+_BLOCK = "digits-notifications"
+
+#: Three of the signs of life that a flow run gives every half minute.
+SILENCE = timedelta(seconds=90)
+
+#: Name of the automation → the event of ours that it waits for, and the subject of what it sends.
+_NOTICES = {
+    "digits: contract violated": (CONTRACT_VIOLATED, "The contract of {{ event.resource.name }} is violated"),
+    "digits: promotion refused": (PROMOTION_REFUSED, "A promotion of {{ event.resource.name }} was refused"),
+    "digits: promoted": (PROMOTED, "{{ event.resource.name }} was promoted"),
+}
+_RUN_FAILED, _RUN_DIED = "digits: run failed", "digits: run died"
+
+
+def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str | None) -> list[str]:
+    """Make the automations what they should be, and return their names.
+
+    Parameters
+    ----------
+    client
+        Who talks to the Prefect server.
+    pool
+        The work pool whose runs are watched.
+    notify_url
+        Where a JSON object with ``subject`` and ``text`` is posted to; None takes the notifications away.
+    """
+    wanted = [_died(pool)]
+    if notify_url is not None:
+        block = _block(notify_url)
+        wanted += [_failed(pool, block), *(_notice(name, block) for name in _NOTICES)]
+    known = {name: client.read_automations_by_name(name) for name in (_RUN_DIED, _RUN_FAILED, *_NOTICES)}
+    for automation in wanted:
+        if found := known.pop(automation.name):
+            client.update_automation(found[0].id, automation)
+        else:
+            client.create_automation(automation)
+    for found in known.values():
+        for automation in found:
+            client.delete_automation(automation.id)
+    return [automation.name for automation in wanted]
+
+
+def _block(url: str) -> UUID:
+    """Return the id of the block that posts to an address, which Prefect keeps as a secret and shows to nobody."""
+    block = CustomWebhookNotificationBlock(
+        name=_BLOCK,
+        url="{{url}}",
+        json_data={"subject": "{{subject}}", "text": "{{body}}"},
+        headers=None,
+        cookies=None,
+        secrets=SecretDict({"url": url}),
+    )
+    return UUID(str(block.save(_BLOCK, overwrite=True)))
+
+
+def _notice(name: str, block: UUID) -> AutomationCore:
+    event, subject = _NOTICES[name]
+    return AutomationCore(
+        name=name,
+        trigger=EventTrigger(
+            expect={event},
+            match=ResourceSpecification({"prefect.resource.id": "digits.dataset.*"}),
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[SendNotification(block_document_id=block, subject=subject, body="{{ event.payload.message }}")],
+    )
+
+
+def _failed(pool: str, block: UUID) -> AutomationCore:
+    return AutomationCore(
+        name=_RUN_FAILED,
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=_of(pool),
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[
+            SendNotification(
+                block_document_id=block,
+                subject="{{ flow_run.name }}: {{ flow_run.state.name }}",
+                body="{{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
+            )
+        ],
+    )
+
+
+def _died(pool: str) -> AutomationCore:
+    alive = "prefect.flow-run.heartbeat"
+    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+    return AutomationCore(
+        name=_RUN_DIED,
+        trigger=EventTrigger(
+            after={alive},
+            expect={alive, *ends},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=_of(pool),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENCE,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                name="Crashed",
+                state=StateType.CRASHED,
+                force=False,  # by the rules: its place under the concurrency limit is free again
+                message=f"No sign of life for {SILENCE.seconds} s: its process has died",
+            )
+        ],
+    )
+
+
+def _of(pool: str) -> ResourceSpecification:
+    return ResourceSpecification({"prefect.resource.role": "work-pool", "prefect.resource.name": pool})

@@ -1,0 +1,269 @@
+"""The servers of one machine: a Prefect server, an MLflow server and a worker, started together and kept alive."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.client import HTTPException
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+
+from digits.errors import ServerError
+from digits.files import only_one
+from digits.processes import name_of
+from digits.project import Project
+from digits.servers import LOOPBACK, LocalServers, mlflow_command, mlflow_environment
+from digits.settings import SERVERS, Settings
+from flows.dead_runs import end_dead_runs
+from flows.server import Server
+from flows.supervision import Supervisor
+
+__all__ = ["Seen", "Servers"]
+
+START_SECONDS, RUN_SECONDS, ANSWER_SECONDS, POLL_SECONDS = 180.0, 10.0, 2.0, 0.2
+
+ROOM_BYTES = 200_000_000
+
+#: A flow run that is cut off with its machine is noticed when these stop; Prefect takes no number below 30.
+_HEARTBEAT_SECONDS = "30"
+
+#: A scheduled run has nobody who waits: it gives a tracking server that was lost two minutes to come back.
+_MLFLOW_RETRIES = "6"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How one of the servers was found.
+
+    Attributes
+    ----------
+    name
+        ``prefect``, ``mlflow`` or ``worker``.
+    state
+        ``healthy``, ``starting`` (it runs, but does not answer yet) or ``stopped``.
+    url
+        Where to look at it; None for the worker.
+    pid, since, megabytes
+        The number and start of its process, and the memory that it and those below it hold (resident set size).
+    """
+
+    name: str
+    state: str
+    url: str | None = None
+    pid: int | None = None
+    since: str | None = None
+    megabytes: int | None = None
+
+
+class Servers:
+    """The servers of a checkout.
+
+    Parameters
+    ----------
+    project
+        The checkout.
+    settings
+        Their ports; a server that the environment names already is not started.
+    room
+        Bytes that must be free on the disk: on a full one, databases break in the middle of a run.
+    """
+
+    def __init__(self, project: Project, *, settings: Settings, room: int = ROOM_BYTES) -> None:
+        self.project = project
+        self._room = room
+        self._settings = settings
+        self._ports = {"prefect": settings.prefect_port, "mlflow": settings.mlflow_port}
+        self._supervisor = Supervisor(project.root / SERVERS)
+
+    @property
+    def running(self) -> LocalServers | None:
+        """What `up` has started, None when nothing of it is there."""
+        return LocalServers.running(self._supervisor.folder)
+
+    def up(self) -> LocalServers:
+        """Start the servers that are not there, wait until all are healthy and return their addresses.
+
+        Raises
+        ------
+        ServerError
+            A port is taken, or a server does not get healthy; then none is left.
+        """
+        # A run that has a private Prefect server of its own uses the same database.
+        with only_one(self.project.state / "run.lock"):
+            if (running := self.running) is not None:
+                return running
+            self._supervisor.stop(None)  # what is left of a supervisor that was killed
+            LocalServers.forget(self._supervisor.folder)
+            self.check_room()
+            try:
+                return self._start()
+            except BaseException:
+                self.down()
+                raise
+
+    def down(self) -> bool:
+        """End the servers and all that they have started; return whether there was anything to end.
+
+        Flow runs go first, while there is a server that they can tell of it.
+        """
+        running = self.running
+        manager = psutil.Process(int(running.manager.split("/")[1])) if running else None
+        found = manager is not None or bool(self._supervisor.processes())
+        runs = self._supervisor.find("PREFECT__FLOW_RUN_ID")
+        for process in runs:
+            with suppress(psutil.Error):
+                process.terminate()
+        psutil.wait_procs(runs, timeout=RUN_SECONDS)
+        self._supervisor.stop(manager)
+        LocalServers.forget(self._supervisor.folder)
+        return found
+
+    def status(self) -> list[Seen]:
+        """Return how each server is found now; empty when they are not up."""
+        if (running := self.running) is None:
+            return []
+        processes = self._supervisor.processes()
+        urls = {"prefect": running.prefect_api_url, "mlflow": running.mlflow_tracking_uri}
+        seen = [self._seen(name, processes.get(name), url=url) for name, url in urls.items() if url]
+        return [*seen, self._seen("worker", processes.get("worker"))]
+
+    def _seen(self, name: str, process: psutil.Process | None, *, url: str | None = None) -> Seen:
+        page = url.removesuffix("/api") if url else None
+        if process is None:
+            return Seen(name, "stopped", url=page)
+        try:
+            started = process.create_time()
+            bytes_ = sum(part.memory_info().rss for part in [process, *process.children(recursive=True)])
+        except psutil.Error:
+            return Seen(name, "stopped", url=page)
+        healthy = Server(url=url).fault() is None if url else self._works_since(started)
+        return Seen(
+            name,
+            "healthy" if healthy else "starting",
+            url=page,
+            pid=process.pid,
+            since=datetime.fromtimestamp(started, tz=UTC).isoformat(timespec="seconds"),
+            megabytes=bytes_ // 10**6,
+        )
+
+    def _works_since(self, moment: float) -> bool:
+        """Return whether this machine's worker has told Prefect of itself since a moment."""
+        url = self._settings.prefect_api_url or f"{self._url('prefect')}/api"
+        request = urllib.request.Request(  # noqa: S310 - our own server's address
+            f"{url}/work_pools/{self._settings.work_pool}/workers/filter",
+            data=b"{}",
+            headers={"Content-Type": "application/json"},
+        )
+        with suppress(URLError, HTTPException, OSError, ValueError):
+            with urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 - as above
+                workers: list[dict[str, Any]] = json.load(answer)
+            return any(
+                worker["name"] == platform.node()
+                and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= moment
+                for worker in workers
+            )
+        return False
+
+    def _url(self, name: str) -> str:
+        return f"http://{LOOPBACK}:{self._ports[name]}"
+
+    def check_room(self) -> None:
+        """Raise `ServerError` unless there is room for what the servers write."""
+        free = shutil.disk_usage(self.project.root).free
+        if free < self._room:
+            raise ServerError(
+                f"{free // 10**6} MB are free on the disk of {self.project.root}; the servers' databases, logs and "
+                f"artifacts need {self._room // 10**6}: free some, `digits gc` may help"
+            )
+
+    def _start(self) -> LocalServers:
+        moment, commands = datetime.now(tz=UTC), self._commands()
+        for name in self._ports:
+            if name in commands:
+                _check_free(self._ports[name], variable=f"DIGITS_{name}_PORT".upper(), name=name)
+        prefect = None if self._settings.prefect_api_url else f"{self._url('prefect')}/api"
+        mlflow = None if self._settings.mlflow_tracking_uri else self._url("mlflow")
+        home = {"PREFECT_HOME": str(self.project.state / "prefect")} if prefect else {}
+        environment = {
+            **home,
+            **mlflow_environment(),
+            "PREFECT_API_URL": prefect or str(self._settings.prefect_api_url),
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_SECONDS,
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _MLFLOW_RETRIES,
+        }
+        self.project.tracking_artifacts.parent.mkdir(exist_ok=True)
+        manager = self._supervisor.start(commands, directory=self.project.root, environment=environment)
+        self._wait_until_healthy(
+            manager, {name: url for name, url in (("prefect", prefect), ("mlflow", mlflow)) if url}
+        )
+        if prefect:
+            end_dead_runs(prefect, before=moment)
+        started = LocalServers(name_of(manager.pid), prefect_api_url=prefect, mlflow_tracking_uri=mlflow)
+        started.write(self._supervisor.folder)
+        return started
+
+    def _commands(self) -> dict[str, list[str]]:
+        """Return name → command line of each server that nobody else runs, in the order in which to start them."""
+        commands: dict[str, list[str]] = {}
+        if not self._settings.prefect_api_url:
+            port = str(self._ports["prefect"])
+            commands["prefect"] = ["-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", port]
+        if not self._settings.mlflow_tracking_uri:
+            store, artifacts = self.project.tracking_uri, self.project.tracking_artifacts
+            commands["mlflow"] = mlflow_command(port=self._ports["mlflow"], store=store, artifacts=artifacts)
+        commands["worker"] = ["-m", "flows.worker", self._settings.work_pool]
+        return {name: [sys.executable, *command] for name, command in commands.items()}
+
+    def _wait_until_healthy(self, manager: psutil.Process, urls: Mapping[str, str]) -> None:
+        """Wait for every server, the worker last."""
+        start, end = time.time(), time.monotonic() + START_SECONDS
+        waiting = [*urls, "worker"]
+        while waiting:
+            name = waiting[0]
+            if Server(url=urls[name]).fault() is None if name in urls else self._works_since(start):
+                waiting.pop(0)
+                continue
+            log = self._supervisor.logs / f"{name}.log"
+            if not manager.is_running() or manager.status() == psutil.STATUS_ZOMBIE:
+                raise ServerError(f"the supervisor of the servers has ended; see {self._supervisor.logs}")
+            if time.monotonic() > end:
+                raise ServerError(f"{name} does not get healthy within {START_SECONDS:g} s; see {log}")
+            time.sleep(POLL_SECONDS)
+
+
+def _check_free(port: int, *, variable: str, name: str) -> None:
+    """Raise `ServerError`, with who holds it, unless the port can be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the past do not count
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise ServerError(
+                f"port {port} for {name} is taken by {_holder(port)}; end that, or set {variable} to a free port"
+            ) from error
+
+
+def _holder(port: int) -> str:
+    """Return who listens on a port, as far as this user may know."""
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and getattr(connection.laddr, "port", None) == port
+                and connection.pid
+            ):
+                process = psutil.Process(connection.pid)
+                return f"process {process.pid} ({' '.join(process.cmdline())[:80] or process.name()})"
+    return "a process of somebody else"

@@ -1,0 +1,29 @@
+"""A Prefect worker for this machine, ``python -m flows.worker POOL``: it waits for its server first."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+from digits.errors import ServerError
+from digits.project import Project
+from digits.settings import Settings, prepare_environment
+from flows.server import Server
+
+__all__ = ["main"]
+
+
+def main(pool: str) -> None:
+    """Wait until the Prefect server answers; then be its worker for a pool of processes."""
+    prepare_environment()
+    url = Settings.load(Project.find().root).prefect_api_url
+    if url is None:
+        raise ServerError("a worker needs a Prefect server; set PREFECT_API_URL")
+    Server(url=url).wait_until_healthy()
+    command = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", platform.node()]
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - arguments of our own, no shell
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

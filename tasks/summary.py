@@ -1,0 +1,33 @@
+"""Where a run's results are to be read, as Markdown for the Prefect UI."""
+
+from __future__ import annotations
+
+from digits.experiments.evaluation import Evaluation
+from digits.experiments.tracking import Tracking
+from digits.project import Project
+
+__all__ = ["summary"]
+
+
+def summary(project: Project, evaluation: Evaluation, *, memory: Tracking, parent: str) -> str:
+    """Return the best candidate and links to the run in MLflow, the report and the Data Docs.
+
+    A browser opens no file of this machine from a page of a server: the paths stand there to be copied, and the report
+    is also among the artifacts of the run in MLflow.
+    """
+    best, dataset = evaluation.best, memory.dataset
+    report, docs = project.report(dataset), project.docs(dataset) / "index.html"
+    lines = [
+        f"**{best.family}** is the best by validation accuracy, {best.validation_accuracy:.2%}; "
+        f"on the test images {best.test_accuracy:.2%}.",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
+    if memory.uri.startswith("http"):
+        page = f"{memory.uri.rstrip('/')}/#/experiments/{memory.experiment_id}/runs/{parent}"
+        lines += [f"| Run in MLflow | [{parent}]({page}) |"]
+        lines += [f"| Report | [{report.name}]({page}/artifacts/{report.name}), `{report}` |"]
+    else:
+        lines += [f"| Run in MLflow | `{parent}`; `digits ui` opens it |", f"| Report | `{report}` |"]
+    return "\n".join([*lines, f"| Data Docs | `{docs}` |"]) + "\n"

@@ -1,0 +1,320 @@
+"""The servers of `digits up`, and what Prefect runs there by itself; kill -9 of each of them while it does.
+
+One set of servers for the whole module: the tests stand in the order in which a person would live through them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import httpx
+import mlflow  # noqa: TID253 - the tests look at what it remembers
+import psutil
+import pytest
+import yaml
+
+from digits.errors import ServerError
+from digits.settings import Settings
+from flows.servers import Servers
+
+pytestmark = pytest.mark.timeout(600)
+
+#: The second one's fit takes some seconds, in which somebody can be killed.
+FAMILIES = {"logistic_regression": {}, "random_forest": {"trees": 300}}
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@dataclass
+class Served:
+    """A checkout whose servers are up and whose deployments are applied."""
+
+    checkout: Any
+    prefect: str
+    mlflow: str
+    due: datetime
+    heard: list[dict[str, str]] = field(default_factory=list)
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """Post a question to the Prefect server, and return its answer."""
+        return httpx.post(f"{self.prefect}/api/{path}", json=body).raise_for_status().json()
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        """Let a deployment run now and return the id of the run."""
+        (found,) = self.ask("deployments/filter", deployments={"name": {"any_": [deployment]}})
+        return str(self.ask(f"deployments/{found['id']}/create_flow_run", parameters=parameters)["id"])
+
+    def end_of(self, run_id: str, *, seconds: float = 180) -> dict[str, Any]:
+        """Wait until a run has ended and return it; the server may be away meanwhile."""
+        return self.until(lambda: self._ended(run_id), seconds=seconds)
+
+    def _ended(self, run_id: str) -> dict[str, Any] | None:
+        run: dict[str, Any] = httpx.get(f"{self.prefect}/api/flow_runs/{run_id}").raise_for_status().json()
+        return run if run["state_type"] in ENDED else None
+
+    def tasks(self, run_id: str) -> set[str]:
+        """Return the names of the tasks of a run."""
+        return {task["name"] for task in self.ask("task_runs/filter", flow_runs={"id": {"any_": [run_id]}})}
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Return what `digits status` says, by name."""
+        return {server["name"]: server for server in json.loads(self.checkout.digits("status", "--json").stdout)}
+
+    def await_healthy(self) -> None:
+        """Wait until all of them are healthy."""
+        self.until(lambda: self.checkout.digits("status").returncode == 0 or None, seconds=120)
+
+    @staticmethod
+    def until(question: Callable[[], Any], *, seconds: float) -> Any:
+        """Return the answer to a question once there is one; a server that does not answer has none yet."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(httpx.HTTPError):
+                if (answer := question()) is not None:
+                    return answer
+            time.sleep(0.3)
+        raise AssertionError(f"nothing within {seconds:g} s")
+
+    def client(self) -> mlflow.MlflowClient:
+        """Return a client of the MLflow server."""
+        return mlflow.MlflowClient(self.mlflow, registry_uri=self.mlflow)
+
+
+@pytest.fixture(scope="module")
+def heard() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Start an HTTP server for notifications; return its address and what it hears."""
+    messages: list[dict[str, str]] = []
+
+    class Ear(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", messages
+        server.shutdown()
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def served(make_checkout: Any, root: Path, prefect_state: Path, heard: Any) -> Iterator[Served]:
+    """Bring the servers of a checkout up, with a run of `train-digits` due at a full minute."""
+    checkout = make_checkout(FAMILIES)
+    for name in ("flows", "tasks"):
+        shutil.copytree(root / name, checkout.root / name)
+    state = checkout.root / ".state/prefect"
+    state.mkdir(parents=True)
+    with (
+        closing(sqlite3.connect(prefect_state / "prefect.db")) as source,
+        closing(sqlite3.connect(state / "prefect.db")) as copy,
+    ):
+        source.backup(copy)
+    _add_broken_dataset(checkout)
+    prefect, mlflow_port = _free_ports(2)
+    del checkout.environment["PREFECT_API_URL"]
+    checkout.environment |= {
+        "DIGITS_PREFECT_PORT": str(prefect),
+        "DIGITS_MLFLOW_PORT": str(mlflow_port),
+        "DIGITS_NOTIFY_URL": heard[0],
+        "DIGITS_WORKERS": "2",
+    }
+    try:
+        up = checkout.digits("up", "--json")
+        assert up.returncode == 0, up.stderr
+        due = (datetime.now(tz=UTC) + timedelta(seconds=80)).replace(second=0, microsecond=0)
+        content = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))
+        (daily,) = content["deployments"][0]["schedules"]
+        daily["cron"] = f"{due.minute} {due.hour} * * *"
+        (checkout.root / "prefect.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        deployed = checkout.digits("deploy")
+        assert deployed.returncode == 0, deployed.stderr
+        addresses = [f"http://127.0.0.1:{port}" for port in (prefect, mlflow_port)]
+        yield Served(checkout, *addresses, due=due, heard=heard[1])
+    finally:
+        checkout.digits("down")
+
+
+def _add_broken_dataset(checkout: Any) -> None:
+    """Add a dataset whose contract its snapshot breaks."""
+    path = checkout.root / "params.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    broken = json.loads(json.dumps(content["datasets"]["digits"]))
+    broken["validate"]["rows"] = [5000, 6000]
+    content["datasets"]["broken"] = broken
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def _listening(served: Served) -> bool:
+    ports = {int(url.rpartition(":")[2]) for url in (served.prefect, served.mlflow)}
+    for port in ports:
+        with socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+    return False
+
+
+def test_they_are_started_once_and_told(served: Served) -> None:
+    """All three are healthy, within 1.5 GB; a second `digits up` finds them, and starts nothing."""
+    before = served.status()
+    assert {name: server["state"] for name, server in before.items()} == dict.fromkeys(
+        ("prefect", "mlflow", "worker"), "healthy"
+    )
+    assert sum(server["megabytes"] for server in before.values()) < 1500
+    assert served.checkout.digits("up").returncode == 0
+    assert {name: server["pid"] for name, server in served.status().items()} == {
+        name: server["pid"] for name, server in before.items()
+    }
+    assert f"open {served.mlflow}" in served.checkout.digits("ui").stderr
+
+
+def test_a_busy_port_is_one_line(served: Served, make_checkout: Any) -> None:
+    """The port, who holds it and the setting to change are named, and nothing is left running."""
+    other = make_checkout(FAMILIES)
+    del other.environment["PREFECT_API_URL"]
+    port = served.prefect.rpartition(":")[2]
+    refused = other.digits("up", DIGITS_PREFECT_PORT=port, DIGITS_MLFLOW_PORT=str(_free_ports(1)[0]))
+    assert refused.returncode == 1
+    line = refused.stderr.splitlines()[-1]
+    assert line.startswith(f"digits: port {port} for prefect is taken by process {served.status()['prefect']['pid']} (")
+    assert line.endswith("or set DIGITS_PREFECT_PORT to a free port")
+    assert other.digits("status").returncode == 1
+    assert other.digits("down").stdout == "the servers were not up\n"
+
+
+def test_no_room_is_one_line(served: Served) -> None:
+    """Where the disk is full, nothing is started, and it is said what is missing."""
+    servers = Servers(served.checkout.project, settings=Settings(), room=10**18)
+    with pytest.raises(ServerError, match="MB are free on the disk of"):
+        servers.check_room()
+
+
+def test_a_violated_contract_is_told(served: Served) -> None:
+    """`validate` looks at every snapshot; one that breaks its contract fails the run, and both are told."""
+    assert served.checkout.digits("ingest", "broken").returncode == 0
+    run = served.end_of(served.start("validate"))
+    assert run["state_type"] == "FAILED"
+    assert "row-count" in run["state"]["message"]
+    served.until(lambda: len(served.heard) >= 2 or None, seconds=20)
+    told = {message["subject"]: message["text"] for message in served.heard}
+    assert set(told) == {"The contract of broken is violated", "validate all: Failed"}
+    assert "row-count" in told["The contract of broken is violated"]
+    assert f"{served.prefect}/runs/flow-run/{run['id']}" in told["validate all: Failed"]
+
+
+def test_a_scheduled_run_fires_by_itself(served: Served) -> None:
+    """At its minute the run starts without anybody's doing, and ends in a registered version and its artifacts."""
+    (deployment,) = served.ask("deployments/filter", deployments={"name": {"any_": ["train-digits"]}})
+    runs = served.ask(
+        "flow_runs/filter", deployments={"id": {"any_": [deployment["id"]]}}, sort="EXPECTED_START_TIME_ASC"
+    )
+    assert datetime.fromisoformat(runs[0]["expected_start_time"]) == served.due
+    run = served.end_of(runs[0]["id"], seconds=240)
+    assert (run["state_type"], run["auto_scheduled"], run["name"]) == ("COMPLETED", True, "train digits")
+    assert abs(datetime.fromisoformat(run["start_time"]) - served.due) < timedelta(seconds=60)
+    (version,) = served.client().search_model_versions("name = 'digits-classifier'")
+    candidate = served.client().get_run(version.run_id)
+    parent = served.client().get_run(candidate.data.tags["mlflow.parentRunId"])
+    assert parent.data.tags["prefect.flow_run_id"] == run["id"]
+    artifacts = {item["key"]: item for item in served.ask("artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})}
+    assert set(artifacts) == {"run-digits", "leaderboard-digits"}
+    assert len(json.loads(artifacts["leaderboard-digits"]["data"])) == len(FAMILIES)
+    page = f"{served.mlflow}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
+    assert page in artifacts["run-digits"]["data"]
+    assert str(served.checkout.project.docs("digits")) in artifacts["run-digits"]["data"]
+
+
+@pytest.mark.parametrize(("number", "server"), list(enumerate(("worker", "prefect", "mlflow"), start=1)))
+def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> None:
+    """Killed while a family is fitted, each of them is there again at once, and the run ends well; nothing is left."""
+    served.checkout.params(fit={"seed": number})  # every family is fitted again
+    run_id = served.start("train-digits")
+    served.until(lambda: "fit random_forest" in served.tasks(run_id) or None, seconds=120)
+    victim = psutil.Process(served.status()[server]["pid"])
+    victim.send_signal(signal.SIGKILL)
+    run = served.end_of(run_id)
+    assert (run["state_type"], run["state"]["message"]) == ("COMPLETED", None)
+    served.await_healthy()
+    assert served.status()[server]["pid"] != victim.pid
+    running = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
+    assert served.ask("flow_runs/filter", flow_runs=running) == []
+    (experiment,) = served.client().search_experiments(filter_string="name = 'digits'")
+    assert served.client().search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") == []
+
+
+def test_a_run_that_died_with_everything_is_shown_as_crashed(served: Served) -> None:
+    """A run whose machine went down is no longer shown as running once the servers are up again."""
+    (deployment,) = served.ask("deployments/filter", deployments={"name": {"any_": ["validate"]}})
+    run = served.ask(f"deployments/{deployment['id']}/create_flow_run", state={"type": "RUNNING"})
+    code = (
+        "import sys; from datetime import UTC, datetime; from flows.dead_runs import end_dead_runs\n"
+        "print(end_dead_runs(sys.argv[1], before=datetime.now(tz=UTC)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"{served.prefect}/api"],
+        cwd=served.checkout.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1\n"
+    assert served.end_of(run["id"])["state_type"] == "CRASHED"
+
+
+def test_down_leaves_nothing(served: Served) -> None:
+    """In the middle of a run: the run is shown as crashed, and no process and no port is left; history stays."""
+    served.checkout.params(fit={"seed": 10})
+    run_id = served.start("train-digits")
+    served.until(lambda: "fit random_forest" in served.tasks(run_id) or None, seconds=120)
+    below = [psutil.Process(server["pid"]) for server in served.status().values()]
+    below += [child for process in below for child in process.children(recursive=True)]
+    assert served.checkout.digits("down").stdout == "the servers have ended\n"
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert alive == []
+    assert not _listening(served)
+    mark = str(served.checkout.root / ".state/servers")
+    assert [
+        process for process in psutil.process_iter() if _environment(process).get("DIGITS_SUPERVISED_IN") == mark
+    ] == []
+    with closing(sqlite3.connect(served.checkout.root / ".state/prefect/prefect.db")) as database:
+        states = database.execute("SELECT state_type FROM flow_run WHERE id = ?", (run_id,)).fetchall()
+    assert states == [("CRASHED",)]
+    local = mlflow.MlflowClient(served.checkout.project.tracking_uri)
+    experiment = local.get_experiment_by_name("digits")
+    assert local.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
+    refused = served.checkout.digits("deploy")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "run `digits up`" in refused.stderr
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    with suppress(psutil.Error):
+        return process.environ()
+    return {}

@@ -1,0 +1,66 @@
+"""Where the servers of `digits up` are known, and what is deployed there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from digits.processes import this_process
+from digits.servers import LocalServers
+from digits.settings import SERVERS, Settings
+
+ADDRESSES = {"prefect_api_url": "http://127.0.0.1:4200/api", "mlflow_tracking_uri": "http://127.0.0.1:5000"}
+
+
+@pytest.fixture(autouse=True)
+def _no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_servers_that_are_up_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings name them while they are up; what the environment says wins."""
+    assert Settings.load(tmp_path).prefect_api_url is None
+    LocalServers(manager=this_process(), **ADDRESSES).write(tmp_path / SERVERS)
+    settings = Settings.load(tmp_path)
+    assert {name: getattr(settings, name) for name in ADDRESSES} == ADDRESSES
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    settings = Settings.load(tmp_path)
+    assert settings.mlflow_tracking_uri == "http://elsewhere:5000"
+    assert settings.prefect_api_url == ADDRESSES["prefect_api_url"]
+    LocalServers.forget(tmp_path / SERVERS)
+    assert Settings.load(tmp_path).prefect_api_url is None
+
+
+def test_servers_that_died_are_none(tmp_path: Path) -> None:
+    """A file that a machine's end has left, or a damaged one, names no server."""
+    code = "from digits.processes import this_process; print(this_process())"
+    gone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    LocalServers(manager=gone, **ADDRESSES).write(tmp_path)
+    assert LocalServers.running(tmp_path) is None
+    for damaged in ("", "{}", '{"manager": 1'):
+        (tmp_path / "servers.json").write_text(damaged)
+        assert LocalServers.running(tmp_path) is None
+
+
+def test_deployments_say_when_and_how_often(root: Path) -> None:
+    """Each schedule has a time zone; one run at a time, and what comes due meanwhile is cancelled; nobody's paths."""
+    text = (root / "prefect.yaml").read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    names = {deployment["name"]: deployment for deployment in content["deployments"]}
+    assert {"train-digits", "train-mnist", "validate"} <= set(names)
+    for deployment in names.values():
+        assert all(schedule["timezone"] for schedule in deployment.get("schedules", []))
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+        assert deployment["work_pool"] == {"name": "{{ $DIGITS_WORK_POOL }}"}
+        assert (root / deployment["entrypoint"].partition(":")[0]).is_file()
+        assert deployment["description"]
+    assert content["pull"] == [
+        {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $DIGITS_CHECKOUT }}"}}
+    ]
+    pools = content["definitions"]["pools"]
+    assert {name: pool["type"] for name, pool in pools.items()} == {"digits": "process", "digits-docker": "docker"}
