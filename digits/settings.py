@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -72,6 +73,12 @@ class Settings(BaseSettings):
         Time limit of one fit, in minutes.
     fit_retries
         How often a fit whose worker died is tried again.
+    runner
+        Where fits take place: in ``processes`` of this machine, or on a ``dask`` cluster.
+    dask_address
+        The scheduler of that cluster, such as ``tcp://10.0.0.5:8786``.
+    cache
+        Folder in which a worker of the cluster keeps snapshots and splits; below its working directory by default.
     mlflow_tracking_uri
         ``MLFLOW_TRACKING_URI``: the tracking server; a SQLite store below ``mlflow/`` by default.
     prefect_api_url
@@ -84,6 +91,9 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=_usable_cores, ge=1)
     fit_minutes: float = Field(default=60.0, gt=0)
     fit_retries: int = Field(default=1, ge=0)
+    runner: Literal["processes", "dask"] = "processes"
+    dask_address: str | None = None
+    cache: Path = Path("digits-cache")
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 

@@ -9,14 +9,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import mlflow  # noqa: TID253 - every test here needs it
 import psutil
 import pytest
@@ -146,43 +144,6 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
     assert sorted(run.data.tags["family"] for run in finished) == sorted(families), "something was fitted twice"
     with Repo(str(checkout.root)) as repo:
         assert repo.status(targets=[f"{checkout.root}/dvc.yaml:evaluate@digits"], with_deps=True) == {}
-
-
-@pytest.fixture
-def tracking_server(tmp_path: Path) -> Iterator[Any]:
-    """Return a function that starts a real MLflow server on one port and one store, and returns its process."""
-    port, started = 0, []
-
-    def start() -> tuple[str, subprocess.Popen[bytes]]:
-        nonlocal port
-        if not port:
-            from flows.server import _free_port
-
-            port = _free_port()
-        store = f"sqlite:///{tmp_path / 'server.db'}"
-        command = ["server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command, "--port", str(port), "--workers", "1"],
-            cwd=tmp_path,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        started.append(process)
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{url}/health").status_code == 200:
-                    return url, process
-            time.sleep(0.1)
-        raise AssertionError("the MLflow server does not start")
-
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_a_run_recovers_from_the_death_of_the_tracking_server(checkout: Any, tracking_server: Any) -> None:
