@@ -12,6 +12,7 @@ import platform
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -94,6 +95,12 @@ class Settings(BaseSettings):
         The pool of Prefect whose workers run the deployments.
     notify_url
         Where notifications are posted to; none are sent by default.
+    runner
+        Where fits take place: in ``processes`` of this machine, or on a ``dask`` cluster.
+    dask_address
+        The scheduler of that cluster, such as ``tcp://10.0.0.5:8786``.
+    cache
+        Folder in which a worker of the cluster keeps snapshots and splits; below its working directory by default.
     mlflow_tracking_uri
         ``MLFLOW_TRACKING_URI``: the tracking server; that of `digits up` by default, and where there is none a SQLite
         store below ``mlflow/``.
@@ -113,6 +120,9 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     work_pool: str = "digits"
     notify_url: str | None = None
+    runner: Literal["processes", "dask"] = "processes"
+    dask_address: str | None = None
+    cache: Path = Path("digits-cache")
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 

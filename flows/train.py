@@ -8,21 +8,22 @@ from typing import NamedTuple
 from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from digits.data.split import Split
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
-from digits.experiments.workers import Workers, worker_pool
+from digits.experiments.workers import worker_pool
 from digits.project import Project
 from digits.registry.version import ModelVersion
 from digits.settings import Settings
 from digits.steps import candidates as steps
 from digits.steps.candidates import Fitted
 from digits.steps.memory import tracking
+from flows.runner import task_runner
 from tasks.candidates import evaluate, fit, register
 from tasks.data import ingest, split, validate
+from tasks.places import Place, place_of_fits
 
 __all__ = ["Trained", "train", "train_with"]
 
@@ -41,16 +42,16 @@ class _Fits(NamedTuple):
     failed: dict[str, str]
 
 
-@flow(
-    name="train",
-    flow_run_name="train {dataset}",
-    task_runner=ThreadPoolTaskRunner(max_workers=Settings.load().workers),  # type: ignore[arg-type]
-)
+@flow(name="train", flow_run_name="train {dataset}", task_runner=task_runner(Settings.load()))
 def train(dataset: str) -> Trained:
     """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date."""
     project = Project.find()
     settings = Settings.load(project.root)
-    with answering(), worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers:
+    with (
+        answering(),
+        worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
+        place_of_fits(project, settings=settings, workers=workers) as place,
+    ):
         snapshot = ingest(dataset)
         rows = split(snapshot, validate(snapshot))
         memory = tracking(project, dataset, settings=settings)
@@ -58,28 +59,27 @@ def train(dataset: str) -> Trained:
             snapshot=snapshot, split_digest=rows.digest, tags={**project.git_tags(), "prefect.flow_run_id": flow_run.id}
         )
         with memory.finishing(parent):
-            fits = _fit_all(project, rows, memory=memory, workers=workers, parent=parent)
+            fits = _fit_all(project, rows, memory=memory, place=place, parent=parent)
             evaluation = evaluate(rows, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent)
             version = register(dataset, evaluation, memory=memory)
     return Trained(evaluation=evaluation, version=version)
 
 
 def train_with(settings: Settings) -> Callable[[str], Trained]:
-    """Return the flow with as many fits side by side as these settings say, not those that held at its import."""
-    return train.with_options(task_runner=ThreadPoolTaskRunner(max_workers=settings.workers))  # type: ignore[arg-type]
+    """Return the flow with its fits where these settings say, not those that held at its import."""
+    return train.with_options(task_runner=task_runner(settings))
 
 
-def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Workers, parent: str) -> _Fits:
+def _fit_all(project: Project, rows: Split, *, memory: Tracking, place: Place, parent: str) -> _Fits:
     """Fit the families side by side, then the ensembles, whose members must be there; a failure costs that family."""
-    fits = _Fits(fitted=[], failed={})
+    fits, dataset = _Fits(fitted=[], failed={}), rows.snapshot.dataset
     done: list[PrefectFuture[Fitted]] = []
-    for wave in steps.families(project, rows.snapshot.dataset, seconds=memory.fit_seconds()):
+    for wave in steps.families(project, dataset, seconds=memory.fit_seconds()):
         futures: dict[str, PrefectFuture[Fitted]] = {
             family: fit.submit(
                 family,
                 rows=rows,
-                memory=memory,
-                workers=workers,
+                order=place.order(family, project=project, rows=rows, memory=memory),
                 parent=parent,
                 wait_for=tuple(done),  # those of the waves before
                 return_state=False,
@@ -88,8 +88,9 @@ def _fit_all(project: Project, rows: Split, *, memory: Tracking, workers: Worker
         }
         for family, future in futures.items():
             try:
-                fits.fitted.append(future.result())
+                fits.fitted.append(steps.brought(project, dataset, future.result(), memory=memory))
                 done.append(future)
             except Exception as error:  # Prefect keeps the traceback with the task's run
-                fits.failed[family] = str(error) or type(error).__name__
+                fits.failed[family] = place.reason(error, family=family, task_run=future.task_run_id)
+    memory.end_left_behind(parent)
     return fits

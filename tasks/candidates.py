@@ -19,6 +19,7 @@ from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
 from digits.steps.candidates import Fitted
 from tasks.memory import fit_stage, record
+from tasks.places import Order
 from tasks.summary import summary
 
 __all__ = ["evaluate", "fit", "register"]
@@ -35,9 +36,10 @@ async def _may_succeed_again(task: Any, task_run: Any, state: Any) -> bool:
     retries=Settings.load().fit_retries,
     retry_condition_fn=_may_succeed_again,
 )
-def fit(family: str, *, rows: Split, memory: Tracking, workers: Workers, parent: str) -> Fitted:
-    """Fit one family in a worker process, unless MLflow remembers the result."""
-    return candidates.fit(Project.find(), rows.snapshot.dataset, family, memory=memory, workers=workers, parent=parent)
+def fit(family: str, *, rows: Split, order: Order, parent: str) -> Fitted:
+    """Fit one family where its order is carried out, unless MLflow remembers the result."""
+    del rows  # the order knows them; Prefect is to see that a fit comes after its split
+    return order(family, parent)
 
 
 @task(task_run_name="evaluate {rows.snapshot.dataset}", cache_policy=NO_CACHE)

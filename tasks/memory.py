@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from digits.errors import MissingError
 from digits.files import only_one
 from digits.models.families import FAMILIES
 
-__all__ = ["changes", "fit_stage", "record", "remembered"]
+__all__ = ["Shared", "changes", "fit_stage", "record", "remembered", "share"]
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,57 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
 
     with _alone(root):
         return _with_dvc(root, changed)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Where another machine finds what stages wrote.
+
+    Attributes
+    ----------
+    remote
+        Name of DVC's remote.
+    options
+        Its address and options, without the secrets of ``.dvc/config.local``.
+    outs
+        Name of a stage → the digest by which DVC knows the folder that it wrote.
+    """
+
+    remote: str
+    options: Mapping[str, str]
+    outs: Mapping[str, str]
+
+
+def share(root: Path, *, stages: Sequence[str] = ()) -> Shared:
+    """Push what the steps of `stages` wrote to DVC's default remote, as far as it is missing there.
+
+    Raises
+    ------
+    MissingError
+        There is no default remote, or it cannot be written to.
+    """
+
+    def pushed(known: _Stages) -> Shared:
+        repo = next(iter(known.values())).repo
+        if not (name := repo.config["core"].get("remote")):
+            raise MissingError(
+                "DVC has no default remote, from which the workers of the cluster take the images; "
+                "run `dvc remote add --default NAME URL`"
+            )
+        found = {stage: _named(known, stage).outs[0] for stage in stages}
+        if found:
+            for stage in found:
+                known[stage].commit()  # whoever has cleared DVC's cache still has the files
+            repo.push(targets=[f"{root / 'dvc.yaml'}:{stage}" for stage in stages])
+        options = {**repo.config.load_one("repo")["remote"].get(name, {}), "url": repo.config["remote"][name]["url"]}
+        return Shared(
+            remote=name,
+            options={key: str(value) for key, value in options.items()},
+            outs={stage: out.hash_info.value for stage, out in found.items()},
+        )
+
+    with _alone(root):
+        return _with_dvc(root, pushed)
 
 
 @contextmanager

@@ -249,6 +249,43 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
     return make
 
 
+@pytest.fixture(scope="module")
+def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a function that starts a real MLflow server on one port and one store, and returns its process."""
+    port, started, folder = 0, [], tmp_path_factory.mktemp("tracking")
+
+    def start() -> tuple[str, subprocess.Popen[bytes]]:
+        nonlocal port
+        if not port:
+            from flows.server import _free_port
+
+            port = _free_port()
+        store = f"sqlite:///{folder / 'server.db'}"
+        command = ["server", "--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command, "--port", str(port), "--workers", "1"],
+            cwd=folder,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        started.append(process)
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{url}/health").status_code == 200:
+                    return url, process
+            time.sleep(0.1)
+        raise AssertionError("the MLflow server does not start")
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 @pytest.fixture
 def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
     """Return a fresh checkout."""
@@ -322,40 +359,3 @@ def _restore(target: Path, source: Path) -> None:
         if not (source / path.relative_to(target)).exists():
             path.rmdir() if path.is_dir() else path.unlink()
     shutil.copytree(source, target, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def tracking_server(tmp_path: Path) -> Iterator[Any]:
-    """Return a function that starts a real MLflow server on one port and one store, and returns its process."""
-    port, started = 0, []
-
-    def start() -> tuple[str, subprocess.Popen[bytes]]:
-        nonlocal port
-        if not port:
-            from flows.server import _free_port
-
-            port = _free_port()
-        store = f"sqlite:///{tmp_path / 'server.db'}"
-        command = ["server", "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command, "--port", str(port), "--workers", "1"],
-            cwd=tmp_path,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        started.append(process)
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{url}/health").status_code == 200:
-                    return url, process
-            time.sleep(0.1)
-        raise AssertionError("the MLflow server does not start")
-
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

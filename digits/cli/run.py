@@ -48,6 +48,7 @@ def run(dataset: str, *, json: bool = False) -> None:
     project = Project.find()
     project.section(dataset)  # a misspelt name is told before anything is waited for
     settings = Settings.load(project.root)
+    _require(settings)
     # SIGHUP is what the closing of the terminal sends; Windows has none.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -60,6 +61,12 @@ def run(dataset: str, *, json: bool = False) -> None:
         show(trained.evaluation.path, json=True)
     else:
         _show_all(trained, project=project, dataset=dataset, server=settings.mlflow_tracking_uri)
+
+
+def _require(settings: Settings) -> None:
+    from flows.runner import require
+
+    require(settings)
 
 
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:

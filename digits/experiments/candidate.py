@@ -75,6 +75,11 @@ class Candidate:
         return fmean(self.fold_accuracies), stdev(self.fold_accuracies)
 
     @property
+    def summary(self) -> str:
+        """A few words for people: how good it is, and what its fit took."""
+        return f"validation {self.validation.accuracy:.2%}, {self.fit_seconds:.1f} s"
+
+    @property
     def model(self) -> Path:
         """Folder of the model's files."""
         return self.path / MODEL

@@ -182,15 +182,22 @@ class Tracking:
         return replace(candidate, run_id=run_id)
 
     def reconcile(self) -> list[str]:
-        """End the runs as killed whose process on this host has died without a word; return their ids."""
-        died = [
-            str(run.info.run_id)
-            for run in self.search("attributes.status = 'RUNNING'")
-            if has_died(run.data.tags.get(TAG_PROCESS, ""))
-        ]
+        """End the runs as killed whose process on this host has died without a word; return their ids.
+
+        So end the fits, on whatever host, whose pipeline run is over: nobody waits for them.
+        """
+        running = {str(run.info.run_id): run.data.tags for run in self.search("attributes.status = 'RUNNING'")}
+        died = [run_id for run_id, tags in running.items() if has_died(tags.get(TAG_PROCESS, ""))]
+        alive = running.keys() - died
+        died += [run_id for run_id in alive if running[run_id].get(TAG_PARENT, run_id) not in alive]
         for run_id in died:
             self.client.set_terminated(run_id, "KILLED")
         return died
+
+    def end_left_behind(self, parent: str) -> None:
+        """End as killed what still runs below a pipeline run whose fits are all over: its workers have died."""
+        for run in self.search(f"tags.`{TAG_PARENT}` = '{parent}' and attributes.status = 'RUNNING'"):
+            self.client.set_terminated(run.info.run_id, "KILLED")
 
     def log_evaluation(self, run_id: str, *, assessment: Assessment, folders: Iterable[Path]) -> None:
         """Log a candidate's test figures, its cost, and the folders of its scores and plots onto its run."""

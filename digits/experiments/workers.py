@@ -73,13 +73,20 @@ class WorkerPool:
         Number of processes.
     timeout_s
         Seconds after which a call is given up and its worker killed.
+
+    Attributes
+    ----------
+    count, timeout_s
+        As given.
+    stopped
+        Whether it was stopped for good.
     """
 
     def __init__(self, count: int, *, timeout_s: float) -> None:
         self.count = count
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
+        self.stopped = False
         self._waited_for: set[Future[Any]] = set()
-        self._stopped = False
         self._changing = threading.RLock()  # held by whoever schedules a call, or replaces or stops the pool
         self._pool = self._new_pool()
 
@@ -91,21 +98,21 @@ class WorkerPool:
     ) -> None:
         if kind is not None:
             self.stop()
-        elif not self._stopped:
+        elif not self.stopped:
             self._pool.close()
             self._pool.join()
 
     def stop(self) -> None:
         """Kill the workers for good; calls that are waited for, and those to come, are given up."""
         with self._changing:
-            if not self._stopped:
-                self._stopped = True
+            if not self.stopped:
+                self.stopped = True
                 self._end_pool()
 
     def prepare(self, function: Callable[..., object], **arguments: Any) -> None:
         """Call `function` once per worker without waiting, such as for imports that the first fit would pay for."""
         for _ in range(self.count):
-            self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+            self._pool.schedule(function, kwargs=arguments, timeout=self.timeout_s)
 
     def run(self, function: Callable[..., T], **arguments: Any) -> T:
         """Call `function` in a worker and wait for its result.
@@ -126,7 +133,7 @@ class WorkerPool:
         try:
             result: T = future.result()
         except FutureTimeoutError as error:
-            raise FitFailed(f"took longer than {self._timeout_s / 60:g} min; raise DIGITS_FIT_MINUTES") from error
+            raise FitFailed(f"took longer than {self.timeout_s / 60:g} min; raise DIGITS_FIT_MINUTES") from error
         except (BrokenExecutor, CancelledError) as error:
             with self._changing:
                 self._renew()
@@ -142,10 +149,10 @@ class WorkerPool:
         with self._changing:
             self._renew()
             try:
-                future: Future[T] = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+                future: Future[T] = self._pool.schedule(function, kwargs=arguments, timeout=self.timeout_s)
             except RuntimeError:
                 self._renew()
-                future = self._pool.schedule(function, kwargs=arguments, timeout=self._timeout_s)
+                future = self._pool.schedule(function, kwargs=arguments, timeout=self.timeout_s)
             self._waited_for.add(future)
         return future
 
@@ -162,7 +169,7 @@ class WorkerPool:
         FitFailed
             The pool was stopped.
         """
-        if self._stopped:
+        if self.stopped:
             raise FitFailed("given up")
         if not self._pool.active:
             self._end_pool()

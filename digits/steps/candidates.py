@@ -21,7 +21,7 @@ from digits.files import only_one
 from digits.project import Project
 from digits.steps.data import load_split
 
-__all__ = ["Fitted", "current", "families", "fingerprint_of", "fit", "remembered"]
+__all__ = ["Fitted", "brought", "current", "families", "fingerprint_of", "fit", "remembered"]
 
 
 class Fitted(NamedTuple):
@@ -79,7 +79,7 @@ def fit(
     with only_one(project.lock(dataset, family)):
         known = _recall(project, dataset, family, memory=memory)
         if known.candidate is not None:
-            detail = _validated(known.candidate) + (f"; restored: {known.fault}" if known.fault else "")
+            detail = known.candidate.summary + (f"; restored: {known.fault}" if known.fault else "")
             report("fit", subject=family, state="reused", detail=detail)
             return Fitted(known.candidate, reused=True)
         report("fit", subject=family, state="running", detail=known.fault)
@@ -88,7 +88,7 @@ def fit(
         except BaseException as error:
             report("fit", subject=family, state="failed", detail=str(error))
             raise
-    detail = _validated(candidate) + (f"; fitted again: {known.fault}" if known.fault else "")
+    detail = candidate.summary + (f"; fitted again: {known.fault}" if known.fault else "")
     report("fit", subject=family, state="done", detail=detail)
     return Fitted(candidate, reused=False)
 
@@ -132,6 +132,16 @@ def remembered(project: Project, dataset: str, family: str, *, memory: Tracking)
     if known.candidate is None:
         raise MissingError(f"{family} is not fitted with today's params and data; run `digits fit {dataset} {family}`")
     return known.candidate
+
+
+@answering()
+def brought(project: Project, dataset: str, fitted: Fitted, *, memory: Tracking) -> Fitted:
+    """Return what was fitted, in its folder of this project; from another machine it comes through MLflow."""
+    family = fitted.candidate.family
+    if fitted.candidate.path == project.candidate(dataset, family):
+        return fitted
+    with only_one(project.lock(dataset, family)):
+        return Fitted(remembered(project, dataset, family, memory=memory), reused=fitted.reused)
 
 
 def _member(project: Project, dataset: str, family: str, *, memory: Tracking) -> Candidate:
@@ -181,7 +191,3 @@ def fingerprint_of(params: FitParams, family: str, *, data: str) -> Fingerprint:
     """Return the fingerprint of a family's candidate, and through it of its members', for a split's digest."""
     members = {name: fingerprint_of(params, name, data=data).digest for name in params.families[family].members}
     return fingerprint(params.families[family], data=data, seed=params.seed, members=members)
-
-
-def _validated(candidate: Candidate) -> str:
-    return f"validation {candidate.validation.accuracy:.2%}, {candidate.fit_seconds:.1f} s"

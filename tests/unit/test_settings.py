@@ -20,7 +20,9 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.mlflow_tracking_uri == "http://127.0.0.1:5000"
 
 
-@pytest.mark.parametrize(("variable", "value"), [("DIGITS_WORKERS", "0"), ("DIGITS_FIT_MINUTES", "soon")])
+@pytest.mark.parametrize(
+    ("variable", "value"), [("DIGITS_WORKERS", "0"), ("DIGITS_FIT_MINUTES", "soon"), ("DIGITS_RUNNER", "ray")]
+)
 def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     """A value out of range or of the wrong type gives one line with the variable and the value."""
     monkeypatch.setenv(variable, value)
