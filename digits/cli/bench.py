@@ -31,6 +31,7 @@ from digits.steps.data import load_split
 __all__ = ["app", "overhead"]
 
 app = App(name="bench", help="Measure the pipeline on this machine.")
+app.command("digits.cli.bench_mnist:mnist", help="Set every family beside the plain script for the same.")
 
 SAMPLE_SECONDS = 0.5
 BYTES_PER_GIB = 1 << 30

@@ -214,9 +214,9 @@ class Svm(_FeatureFamily):
 
     name: ClassVar[str] = "svm"
 
-    components: int | None = Field(default=80, ge=1, le=10_000)
+    components: int | None = Field(default=100, ge=1, le=10_000)
     C: float = Field(default=10.0, gt=0)
-    gamma: float = Field(default=0.5, gt=0)
+    gamma: float = Field(default=0.25, gt=0)
     holdout: float = Field(default=0.2, gt=0, lt=1)
     cache_mb: float = Field(default=500, gt=0)
 

@@ -19,8 +19,10 @@ __all__ = ["FeatureName", "Hog", "Pixels", "features"]
 
 FeatureName = Literal["pixels", "hog"]
 
-# 28 x 28 pixels in cells of 7 x 7; blocks of 2 x 2 cells, half overlapping: 3 x 3 blocks x 4 cells x 9 bins = 324.
-_SIDE, _BLOCK, _STRIDE, _CELL, _BINS = 28, 14, 7, 7, 9
+# 28 x 28 pixels in cells of 7 x 7; blocks of 2 x 2 cells, half overlapping: 3 x 3 blocks x 4 cells x 12 bins = 432.
+_SIDE, _BLOCK, _STRIDE, _CELL, _BINS = 28, 14, 7, 7, 12
+# How much of the frame the digits fill: 24 of 28 pixels.
+_FILLED = 24 / 28
 _N_HOG = ((_SIDE - _BLOCK) // _STRIDE + 1) ** 2 * (_BLOCK // _CELL) ** 2 * _BINS
 _CHUNK = 1024
 
@@ -96,11 +98,12 @@ class Pixels(OneToOneFeatureMixin, _ImageTransformer):  # type: ignore[misc]  # 
 
 
 class Hog(_ImageTransformer):
-    """Histograms of oriented gradients of the image, deskewed and brought to 28 x 28 pixels: 324 numbers.
+    """Histograms of oriented gradients of the image, deskewed and brought to 28 x 28 pixels: 432 numbers.
 
-    The image is first sheared until its principal axis stands upright, with its centre of mass in the middle; smaller
-    frames, such as 8 x 8, are enlarged in the same interpolation. Histograms after Dalal and Triggs, "Histograms of
-    oriented gradients for human detection", CVPR 2005.
+    The image is first sheared until its principal axis stands upright, with its centre of mass in the middle, and
+    enlarged, in the same interpolation, as far as brings the digits that `fit` saw to 24 of 28 pixels on average.
+    Histograms after Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005; but of
+    directions, not of orientations: the two sides of a stroke differ.
 
     Parameters
     ----------
@@ -111,19 +114,23 @@ class Hog(_ImageTransformer):
     ----------
     frame_
         Height and width of the images that `fit` saw.
+    extent_
+        The longer side of the box around a digit's ink, as a share of the frame, on average over the images that `fit`
+        saw; 1.0 when they were all blank.
     scale_
         The largest absolute value in the images that `fit` saw; 1.0 when they were all blank.
     n_features_in_
         Number of pixels of an image.
     """
 
+    extent_: float
     frame_: tuple[int, int]
 
     def __init__(self, *, deskew: bool = True) -> None:
         self.deskew = deskew
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn the shape of the images and their largest value; flattened images are taken to be square.
+        """Learn shape, largest value and extent of the images; flattened images are taken to be square.
 
         Raises
         ------
@@ -142,10 +149,11 @@ class Hog(_ImageTransformer):
                     "pass images of shape (n_samples, height, width)"
                 )
         self.frame_ = (height, width)
+        self.extent_ = _mean_extent(np.asarray(X).reshape(-1, height, width))
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return ``(n_samples, 324)`` float32 in [0, 1].
+        """Return ``(n_samples, 432)`` float32 in [0, 1].
 
         Raises
         ------
@@ -154,7 +162,8 @@ class Hog(_ImageTransformer):
         """
         check_is_fitted(self)
         flat = self._flat(X, reset=False)
-        descriptor = cv2.HOGDescriptor((_SIDE, _SIDE), (_BLOCK, _BLOCK), (_STRIDE, _STRIDE), (_CELL, _CELL), _BINS)
+        window, block, stride, cell = ((side, side) for side in (_SIDE, _BLOCK, _STRIDE, _CELL))
+        descriptor = cv2.HOGDescriptor(window, block, stride, cell, _BINS, _signedGradient=True)
         out = np.empty((len(flat), _N_HOG), dtype=np.float32)
         for start in range(0, len(flat), _CHUNK):
             images = self._to_bytes(flat[start : start + _CHUNK])
@@ -163,7 +172,7 @@ class Hog(_ImageTransformer):
         return out
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
-        """Return the names of the 324 features: ``hog0`` to ``hog323``."""
+        """Return the names of the 432 features: ``hog0`` to ``hog431``."""
         return np.asarray([f"hog{number}" for number in range(_N_HOG)], dtype=object)
 
     def _to_bytes(self, flat: NDArray[Any]) -> NDArray[np.uint8]:
@@ -181,8 +190,24 @@ class Hog(_ImageTransformer):
             x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
             # A single row of ink has no slant.
             skew = moments["mu11"] / moments["mu02"] if moments["mu02"] > 1e-2 * moments["m00"] else 0.0
-        to_x, to_y, middle = width / _SIDE, height / _SIDE, (_SIDE - 1) / 2
+        zoom = _FILLED / self.extent_
+        to_x, to_y, middle = width / _SIDE / zoom, height / _SIDE / zoom, (_SIDE - 1) / 2
         # From each pixel of the result back to where it comes from: shear and enlarge about the centre of mass.
         back = np.array([[to_x, skew * to_y, x - (to_x + skew * to_y) * middle], [0.0, to_y, y - to_y * middle]])
         flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
         return cast("NDArray[np.uint8]", cv2.warpAffine(image, back, (_SIDE, _SIDE), flags=flags))
+
+
+def _mean_extent(images: NDArray[Any]) -> float:
+    """Return the longer side of the box around the ink of ``(n, height, width)`` images as a share, on average."""
+    inked = np.asarray(images > 0)
+    shares = [_spans(np.any(inked, axis=3 - axis)) / images.shape[axis] for axis in (1, 2)]
+    longer = np.maximum(*shares)
+    return float(longer[longer > 0].mean()) if longer.any() else 1.0
+
+
+def _spans(inked: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how far it is from the first to the last True of each row, both included; 0 where there is none."""
+    length = inked.shape[1]
+    spans: NDArray[np.int64] = length - inked.argmax(axis=1) - inked[:, ::-1].argmax(axis=1)
+    return spans * inked.any(axis=1)

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digits.models import tensorflow_runtime
 from digits.models.augmentation import random_transforms
+from digits.models.processor import has_bfloat16
 from digits.models.schedule import batches, one_cycle
 from digits.models.training import Recipe, Trainer, build_network, copy_variables, trainer_for
 
@@ -131,8 +132,10 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         ------
         ValueError
             If images and labels do not belong together, are not finite, are not square where the network needs them
-            to be, or validation labels were not in `y`.
+            to be, validation labels were not in `y`, or the processor has no bfloat16 and `dtype` wants it.
         """
+        if self.dtype == "mixed_bfloat16" and not has_bfloat16():
+            raise ValueError("found no bfloat16 in this processor, which dtype mixed_bfloat16 wants; set dtype: auto")
         images, labels = validate_data(self, _flattened(X), y)
         check_classification_targets(labels)
         self.classes_, classes = np.unique(labels, return_inverse=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from digits.models import tensorflow_runtime
 from digits.models.family import Family
 from digits.models.keras_classifier import KerasClassifier
+from digits.models.processor import has_bfloat16
 from digits.params import Section
 
 __all__ = ["Augmentation", "Cnn", "DenseNetwork", "Network", "Rnn"]
@@ -26,7 +27,15 @@ class Augmentation(Section):
 
 
 class Network(Family):
-    """What the three networks share: how they are trained."""
+    """What the three networks share: how they are trained.
+
+    Attributes
+    ----------
+    dtype
+        What training computes in. ``"auto"`` becomes ``"mixed_bfloat16"`` on a processor that has it and
+        ``"float32"`` on any other, as soon as it is read: fingerprint, MLflow and DVC's record of the candidate tell
+        which one it was.
+    """
 
     epochs: int = Field(default=10, ge=1, le=1000)
     batch_size: int = Field(default=128, ge=1, le=8192)
@@ -37,6 +46,13 @@ class Network(Family):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     augmentation: Augmentation | None = Augmentation()
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _what_this_processor_has(cls, dtype: Any) -> Any:
+        if dtype == "auto":
+            return "mixed_bfloat16" if has_bfloat16() else "float32"
+        return dtype
 
     def import_libraries(self) -> None:
         """Import TensorFlow; see `Family.import_libraries`."""

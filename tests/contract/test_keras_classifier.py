@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from digits.models import processor
 from digits.models.keras_classifier import KerasClassifier
 from digits.models.networks import Cnn, DenseNetwork, Network, Rnn
 
@@ -185,6 +186,7 @@ def test_fits_fewer_rows_than_a_batch(sample: tuple[NDArray[np.uint8], NDArray[A
     assert (7, len(set(y[:7]))) == estimator.predict_proba(X[:7]).shape
 
 
+@pytest.mark.skipif(not processor.has_bfloat16(), reason="this processor has no bfloat16")
 def test_bfloat16_is_for_training_alone(sample: tuple[NDArray[np.uint8], NDArray[Any]]) -> None:
     """A network trained in bfloat16 predicts in float32, and Keras's own policy is as it was."""
     import keras
@@ -195,6 +197,16 @@ def test_bfloat16_is_for_training_alone(sample: tuple[NDArray[np.uint8], NDArray
     assert {"float32"} == {layer.compute_dtype for layer in estimator.model_.layers}
     assert before == keras.config.dtype_policy().name
     assert bits(estimator) != bits(clone(estimator).set_params(dtype="float32").fit(X, y))
+
+
+def test_bfloat16_is_refused_where_the_processor_has_none(
+    sample: tuple[NDArray[np.uint8], NDArray[Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What would take hours there is an error that says what to set instead."""
+    (tmp_path / "cpuinfo").write_text("flags\t\t: fpu sse2 avx2 avx512f\n", encoding="utf-8")
+    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "cpuinfo")
+    with pytest.raises(ValueError, match=r"no bfloat16 in this processor.*set dtype: auto"):
+        TINY["cnn"].build(seed=0).set_params(dtype="mixed_bfloat16").fit(*sample)
 
 
 def test_global_random_states_are_left_alone(sample: tuple[NDArray[np.uint8], NDArray[Any]]) -> None:

@@ -50,3 +50,30 @@ def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: A
     figures = json.loads(done.stdout)
     assert (figures["families"], figures["failed"]) == (len(families) - 1, ["k_nearest_neighbors"])
     assert figures["different_metrics"] == []
+
+
+def test_families_are_measured_beside_plain_scripts(ran: Any) -> None:
+    """`digits bench mnist` scores family, ensemble and plain script on the same rows, and keeps nothing."""
+    before = sorted(path for path in ran.root.rglob("*") if path.is_file())
+    asked = ("bench", "mnist", "decision_tree", "voting", "--dataset", "digits", "--seeds", "2")
+    done = ran.digits(*asked, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    tree, voting = found["families"]
+
+    assert [tree["family"], voting["family"]] == ["decision_tree", "voting"]
+    assert voting["accuracy"] > tree["accuracy"] > tree["plain"]["accuracy"] > 0.5
+    assert tree["accuracy_deviation"] >= 0
+    assert tree["error_ratio"] > 1
+    assert voting["plain"] is None  # it learns from its members, whose time is its own
+    assert voting["fit_seconds"] > 0
+    assert found["machine"]["versions"]["numpy"]
+    assert found["time_to"] == []  # the race is MNIST's
+    assert before == sorted(path for path in ran.root.rglob("*") if path.is_file())
+
+
+def test_a_family_that_is_none_is_named(ran: Any) -> None:
+    """A misspelt family is one line, before anything is measured."""
+    done = ran.digits("bench", "mnist", "desicion_tree", "--dataset", "digits")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no family desicion_tree" in done.stderr

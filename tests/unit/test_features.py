@@ -61,16 +61,16 @@ def test_pixels_are_scaled_by_the_largest_that_fit_saw() -> None:
     np.testing.assert_array_equal(pixels.transform(IMAGES[:5]), IMAGES[:5].reshape(5, -1).astype(np.float32) / 16)
 
 
-def test_hog_gives_324_small_numbers() -> None:
-    """HOG gives 324 numbers in [0, 1] an image, as float32, and names them."""
+def test_hog_gives_432_small_numbers() -> None:
+    """HOG gives 432 numbers in [0, 1] an image, as float32, and names them."""
     hog = Hog().fit(IMAGES)
     found = hog.transform(IMAGES[:50])
 
-    assert found.shape == (50, 324)
+    assert found.shape == (50, 432)
     assert found.dtype == np.float32
     assert found.min() >= 0
     assert found.max() <= 1
-    assert len(hog.get_feature_names_out()) == 324
+    assert len(hog.get_feature_names_out()) == 432
 
 
 @given(images=SMALL_IMAGES)
@@ -98,6 +98,24 @@ def test_hog_does_not_care_for_the_range_of_values() -> None:
     pale, strong = Hog().fit(IMAGES), Hog().fit(IMAGES * 15)
 
     np.testing.assert_array_equal(strong.transform(IMAGES[:50] * 15), pale.transform(IMAGES[:50]))
+
+
+def test_hog_does_not_care_for_the_margins_of_a_dataset() -> None:
+    """Digits that fill their frame and the same with a wide margin come out nearly alike."""
+    padded = np.pad(IMAGES, ((0, 0), (3, 3), (3, 3)))
+    tight, wide = (Hog().fit(images).transform(images[:100]) for images in (IMAGES, padded))
+
+    assert Hog().fit(padded).extent_ == pytest.approx(Hog().fit(IMAGES).extent_ * 8 / 14)
+    np.testing.assert_allclose(wide, tight, atol=0.02)
+
+
+def test_hog_tells_the_two_sides_of_an_edge() -> None:
+    """Ink on the left of an edge and ink on its right are different features: gradients keep their sign."""
+    left = np.zeros((1, 8, 8), np.uint8)
+    left[:, :, :4] = 16
+    images = np.concatenate([left, left[:, :, ::-1]])
+
+    assert not np.array_equal(*Hog(deskew=False).fit(images).transform(images))
 
 
 def test_hog_sets_slanted_strokes_upright() -> None:

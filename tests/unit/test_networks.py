@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from digits.experiments.fingerprint import fingerprint
+from digits.models import processor
 from digits.models.networks import Augmentation, Cnn, DenseNetwork, Network, Rnn
 
 
@@ -27,3 +31,26 @@ def test_augmentation_can_be_left_out() -> None:
     """Null in params.yaml trains on the images as they are."""
     assert Cnn(augmentation=None).build(seed=0).augmentation is None
     assert {"rotation", "scale", "shear", "shift"} == set(Augmentation().model_dump())
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu sse2 avx2 avx512f avx512_bf16 avx512_vnni", "mixed_bfloat16"),
+        ("fpu sse2 avx2 avx512f amx_bf16 amx_tile", "mixed_bfloat16"),
+        ("fpu sse2 avx2 avx512f avx512_vnni", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_auto_is_what_the_processor_has(
+    flags: str | None, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Training computes in bfloat16 only where a processor is known to have it; the fingerprint says which it was."""
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n", encoding="utf-8")
+    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "cpuinfo")
+    family = Cnn.model_validate({"dtype": "auto"})
+
+    assert fingerprint(family, data="", seed=0).params["dtype"] == expected
+    assert Cnn.model_validate_json(family.model_dump_json()) == family
+    assert Cnn.model_validate({"dtype": "mixed_bfloat16"}).dtype == "mixed_bfloat16"
