@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from digits.errors import ServerError
@@ -39,7 +40,21 @@ def ui(*, port: int = 5000) -> NoReturn:
             raise ServerError(f"port {port} is taken; name a free one with `digits ui --port`")
     prepare_environment(mlflow_environment())
     (project.root / "mlflow").mkdir(exist_ok=True)
-    sys.stderr.write(f"MLflow UI: http://{LOOPBACK}:{port} (Ctrl-C ends it)\n")
+    address = f"http://{LOOPBACK}:{port}"
+    sys.stderr.write(f"MLflow UI: {address} (Ctrl-C ends it)\n")
+    for dataset, page in _pages(project):
+        sys.stderr.write(f"  {dataset}, the best first: {address}/{page}\n")
     command = mlflow_command(port=port, store=project.tracking_uri, artifacts=project.tracking_artifacts)
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - arguments of our own, no shell
+
+
+def _pages(project: Project) -> Iterator[tuple[str, str]]:
+    """Yield each dataset that has fits, with the address of their table."""
+    from digits.experiments.views import fits_address
+    from digits.steps.memory import known_fits
+
+    settings = Settings.load(project.root)
+    for dataset in project.datasets():
+        if memory := known_fits(project, dataset, settings=settings):
+            yield dataset, fits_address(memory.experiment_id)

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from digits.experiments.views import fits_address
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -44,6 +46,7 @@ def ui(ran: Any) -> Iterator[str]:
         server.send_signal(signal.SIGINT)
         stderr = server.communicate(timeout=30)[1]
     assert stderr.startswith(f"MLflow UI: {address}")
+    assert f"digits, the best first: {address}/#/experiments/1/runs" in stderr
     assert "Warning" not in stderr
 
 
@@ -72,6 +75,29 @@ def test_a_family_shows_its_metrics_dataset_and_model(ran: Any, ui: str, page: A
     assert "fingerprint" in page.inner_text("body")
     page.goto(f"{ui}/#/experiments/1/runs/{best['run_id']}/artifacts/plots/confusion_matrix.png")
     page.get_by_text("misclassified.png").first.wait_for()
+
+
+def test_the_address_that_is_printed_opens_on_the_best(ran: Any, ui: str, page: Any) -> None:
+    """A table of all fits: the first line is the best by validation, and the column that says so is shown."""
+    rows = json.loads(ran.first.stdout)
+    page.goto(f"{ui}/{fits_address('1')}")
+    page.get_by_role("link", name=rows[0]["family"], exact=True).first.wait_for()
+    shown = [page.get_by_role("link", name=row["family"], exact=True).last.bounding_box()["y"] for row in rows]
+    assert shown == sorted(shown)
+    assert "validation_accuracy" in page.inner_text("body")
+
+
+def test_the_best_run_is_two_clicks_from_the_list_of_experiments(ran: Any, ui: str, page: Any) -> None:
+    """The experiment, then the first link of its note; MLflow greets whoever comes for the first time before that."""
+    best = json.loads(ran.first.stdout)[0]
+    page.goto(f"{ui}/#/experiments")
+    page.get_by_role("link", name="digits", exact=True).first.click()
+    link = page.get_by_role("link", name=best["family"], exact=True).first
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    with page.expect_popup() as opened:
+        link.click()
+    opened.value.wait_for_url(f"**/runs/{best['run_id']}*")
 
 
 def test_a_version_shows_its_card_and_alias(ui: str, page: Any) -> None:
