@@ -191,8 +191,6 @@ def conclude(
             raise GateFailed(f"{name} is not promoted: {words}; see `digits registry history {dataset}`")
         forced = decision is not None and not decision.passed
         why = entry.reason or (decision.reason if decision else "")
-        if forced and decision is not None:
-            why = f"{why} (forced; {decision.reason})"
         done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
         report("promote", subject=name, state="done", detail=f"@{entry.stage}")
         return done

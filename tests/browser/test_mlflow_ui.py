@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from digits.registry.versions import Registry
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -74,9 +76,22 @@ def test_a_family_shows_its_metrics_dataset_and_model(ran: Any, ui: str, page: A
     page.get_by_text("misclassified.png").first.wait_for()
 
 
-def test_a_version_shows_its_card_and_alias(ui: str, page: Any) -> None:
-    """The registered version shows what it is, the gate's table, and @production."""
+def test_a_version_shows_its_card_and_stage(ui: str, page: Any) -> None:
+    """The registered version shows what it is, the gate's table, @production, its stage, and the way to its metrics."""
     page.goto(f"{ui}/#/models/digits-classifier/versions/1")
     page.get_by_text("production").first.wait_for()
     page.get_by_text("recall of the worst class").wait_for()
     assert "chosen by validation accuracy" in page.inner_text("body")
+    for words in ("digits registry rollback digits", "Stage (deprecated)", "Production"):
+        assert words in page.inner_text("body"), words
+    page.get_by_role("link", name="model", exact=True).click()
+    page.get_by_text("test_accuracy", exact=True).first.wait_for()
+
+
+def test_the_ledger_shows_who_promoted_and_why(ran: Any, ui: str, page: Any) -> None:
+    """The promotion's run shows the gate's table as its description, its outcome and its actor."""
+    entry = Registry(ran.memory()).ledger.entries()[-1]
+    page.goto(f"{ui}/#/experiments/2/runs/{entry.run_id}")
+    page.get_by_text("lower end of the accuracy's interval").first.wait_for()
+    for words in ("promoted", entry.actor):
+        assert words in page.inner_text("body"), words
