@@ -76,7 +76,7 @@ def test_a_family_shows_its_metrics_dataset_and_model(ran: Any, ui: str, page: A
     page.get_by_text("misclassified.png").first.wait_for()
 
 
-def test_a_version_shows_its_card_and_stage(ui: str, page: Any) -> None:
+def test_a_version_shows_its_card_and_stage(ran: Any, ui: str, page: Any) -> None:
     """The registered version shows what it is, the gate's table, @production, its stage, and the way to its metrics."""
     page.goto(f"{ui}/#/models/digits-classifier/versions/1")
     page.get_by_text("production").first.wait_for()
@@ -84,7 +84,8 @@ def test_a_version_shows_its_card_and_stage(ui: str, page: Any) -> None:
     assert "chosen by validation accuracy" in page.inner_text("body")
     for words in ("digits registry rollback digits", "Stage (deprecated)", "Production"):
         assert words in page.inner_text("body"), words
-    page.get_by_role("link", name="model", exact=True).click()
+    family = json.loads(ran.first.stdout)[0]["family"]
+    page.get_by_role("link", name=family, exact=True).last.click()  # its run's name, then its model's
     page.get_by_text("test_accuracy", exact=True).first.wait_for()
 
 
