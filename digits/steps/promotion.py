@@ -181,7 +181,6 @@ def conclude(
     with changes.recorded(entry), alone(project, dataset, entry.stage):
         if not proposal.accepted and decision is not None:
             changes.refuse(entry, reason=decision.reason)
-            report("promote", subject=name, state="failed", detail="refused by the gate")
             raise GateFailed(f"{name} is not promoted: {decision.reason}; see docs/gates.md")
         if answer is not None:
             entry = registry.ledger.answered(entry, by=answer.by, reason=answer.reason)
