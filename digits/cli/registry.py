@@ -12,11 +12,9 @@ from cyclopts import App
 from digits.cli.output import print_json, print_line
 from digits.cli.tables import print_history, print_versions
 from digits.errors import MissingError, ParamsError, ServerError
-from digits.experiments.connection import answering
 from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.registry.history import Entry, holder_at
-from digits.registry.versions import Registry
 from digits.settings import ONE_THREAD, Settings, prepare_environment
 from digits.steps import promotion, stages
 from digits.steps.memory import known_fits
@@ -51,9 +49,8 @@ def list_(dataset: str, *, json: bool = False) -> None:
     json
         Print them as JSON.
     """
-    _, memory = _opened(dataset)
-    with answering():
-        versions = Registry(memory).versions()
+    project, memory = _opened(dataset)
+    versions = stages.versions(project, memory=memory)
     if json:
         print_json([asdict(version) for version in versions])
     else:
@@ -260,11 +257,14 @@ def _asked(project: Project, dataset: str, *, version: int | None, force: bool, 
             f"a person has to agree to promotions of {dataset} (approval: required), and no Prefect server is there to "
             "ask on; start one with `prefect server start` and set PREFECT_API_URL"
         )
-    from flows.server import prefect_server
+    from flows.server import prefect_server, quiet_console
 
     with prefect_server(settings.prefect_api_url, state=project.state / "prefect"):
         from flows.promote import promote as flow
 
+        quiet_console()
+        page = settings.prefect_api_url.removesuffix("/api")
+        sys.stderr.write(f"a person has to agree: the flow run `promote {dataset} to production` waits at {page}\n")
         return flow(dataset, version=version, to="production", force=force, reason=reason.strip())
 
 

@@ -20,7 +20,7 @@ __all__ = ["print_gate", "print_history", "print_versions"]
 
 _STYLES = {"Production": "bold green", "Staging": "cyan", "Archived": "dim"}
 _OUTCOMES = {"refused": "red", "failed": "red", "forced": "yellow", "rolled back": "yellow"}
-_WAYS = {"absolute": "", "better": "better", "cheaper": "as good, cheaper"}
+_WAYS = {"absolute": "", "better": "one way", "cheaper": "the other"}
 
 
 def print_versions(versions: Sequence[ModelVersion]) -> None:
@@ -56,10 +56,10 @@ def print_history(entries: Sequence[Entry]) -> None:
 
 def print_gate(decision: Decision) -> None:
     """Print every criterion of the gate."""
-    table = _table("gate", "found", "wanted", "", "")
+    table = _table("", "gate", "found", "wanted", "")
     for item in decision.criteria:
         met = Text("met", "green") if item.passed else Text("not met", "red")
-        table.add_row(item.name, item.found_text, item.wanted, met, Text(_WAYS[item.group], "dim"))
+        table.add_row(met, item.name, item.found_text, item.wanted, Text(_WAYS[item.group], "dim"))
     result_console().print(table)
 
 

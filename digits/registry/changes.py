@@ -50,7 +50,9 @@ class Changes:
                 completed.append(self._complete(entry))
                 log.warning("completed what a dead process had begun: %s of version %s", entry.action, entry.version)
             else:
-                self._ledger.finish(entry, outcome="abandoned")
+                # One that died while it ended the entry had said how.
+                decided = entry.outcome if entry.outcome not in MOVED else ""
+                self._ledger.finish(entry, outcome=decided or "abandoned")
                 log.warning("a dead process had begun the %s of version %s; nothing moved", entry.action, entry.version)
         return completed
 

@@ -189,18 +189,18 @@ def _against(challenger: Examination, champion: Examination, *, params: PromoteP
     gained = int(np.sum(challenger.right & ~champion.right))
     lost = int(np.sum(champion.right & ~challenger.right))
     p_value, alpha = mcnemar_exact(gained, lost), 1 - confidence
-    told = f"p below {alpha:.2g} (exact McNemar)"
+    told = f"({gained} gained, {lost} lost): p"
     yield Criterion(
-        f"better than the champion, {gained} gained and {lost} lost: p",
+        f"better than the champion {told}",
         p_value,
-        f"more gained, {told}",
+        f"more gained, below {alpha:.2g}",
         gained > lost and p_value < alpha,
         "better",
     )
     yield Criterion(
-        f"not worse than the champion, {gained} gained and {lost} lost: p",
+        f"no real loss to the champion {told}",
         p_value,
-        f"not: more lost, {told}",
+        f"where more is lost, {alpha:.2g} or more",
         gained >= lost or p_value >= alpha,
         "cheaper",
     )

@@ -76,7 +76,7 @@ class Ledger:
         deadline = datetime.now(UTC) + LEASE + timedelta(hours=hours)
         run = self._client.create_run(
             self._runs.experiment_id,
-            run_name=f"{self.dataset}: {action} version {version}",
+            run_name=f"{self.dataset} {version}: {action}",
             tags={
                 "mlflow.source.name": "digits",
                 TAG_PROCESS: this_process(),
@@ -132,6 +132,7 @@ class Ledger:
         if said != entry.reason:
             self._client.set_tag(entry.run_id, TAG_REASON, said)
         status = _STATUS.get(outcome, "FINISHED")
+        self._client.update_run(entry.run_id, name=f"{self.dataset} {entry.version}: {outcome}")
         self._client.set_terminated(entry.run_id, status)
         return replace(entry, outcome=outcome, reason=said, status=status)
 
@@ -161,7 +162,7 @@ def _lane(entry: Entry) -> str:
 
 def _metric(name: str) -> str:
     """Return a criterion's name as MLflow takes it."""
-    plain = name.partition(",")[0].replace("'", "")
+    plain = name.partition(" (")[0].replace("'", "")
     return f"gate/{plain.replace(' ', '_')}"
 
 

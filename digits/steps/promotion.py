@@ -181,7 +181,6 @@ def conclude(
     with changes.recorded(entry), alone(project, dataset, entry.stage):
         if not proposal.accepted and decision is not None:
             changes.refuse(entry, reason=decision.reason)
-            report("promote", subject=name, state="failed", detail="refused by the gate")
             raise GateFailed(f"{name} is not promoted: {decision.reason}; see docs/gates.md")
         if answer is not None:
             entry = registry.ledger.answered(entry, by=answer.by, reason=answer.reason)
@@ -191,8 +190,6 @@ def conclude(
             raise GateFailed(f"{name} is not promoted: {words}; see `digits registry history {dataset}`")
         forced = decision is not None and not decision.passed
         why = entry.reason or (decision.reason if decision else "")
-        if forced and decision is not None:
-            why = f"{why} (forced; {decision.reason})"
         done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
         report("promote", subject=name, state="done", detail=f"@{entry.stage}")
         return done

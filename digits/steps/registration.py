@@ -15,7 +15,7 @@ from digits.project import Project
 from digits.registry.changes import Changes
 from digits.registry.examination import Examination
 from digits.registry.gate import Decision, decide
-from digits.registry.history import Action
+from digits.registry.history import Action, known
 from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
@@ -86,10 +86,11 @@ def _place(
         return
     action: Action = "promote"
     serves = registry.stages.holders().get(PRODUCTION)
+    has_served = known(registry.ledger.entries()).production  # an alias that is gone was taken away by somebody
     if replaced := next((item.version for item in damaged if item.version == serves), None):
         action, stage = "replace", PRODUCTION
         reason = f"the same model as version {replaced}, whose files are damaged"
-    elif serves is None and decision.passed and asks == "none":
+    elif serves is None and not has_served and decision.passed and asks == "none":
         stage, reason = PRODUCTION, f"the first to serve: {decision.reason}"
     elif version.aliases or version.stage == ARCHIVED:
         return

@@ -11,10 +11,11 @@ from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.registry.history import Entry, known
 from digits.registry.stages import ARCHIVED, PRODUCTION
+from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.steps.promotion import alone, opened
 
-__all__ = ["archive", "faults", "history", "rollback"]
+__all__ = ["archive", "faults", "history", "rollback", "versions"]
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ log = logging.getLogger(__name__)
 def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = "") -> Entry:
     """Give production back to the version that served before, at once.
 
-    Where somebody has moved the alias by hand, it goes back to the version that the ledger knows of. A version whose
-    files are damaged is passed over.
+    Where somebody has moved the alias by hand, it goes back to the version that the ledger knows of. A version that is
+    damaged or deleted is passed over.
 
     Raises
     ------
@@ -54,9 +55,11 @@ def _before(registry: Registry, serves: int | None) -> int:
     for number in reversed(earlier):
         if number == serves:
             continue
-        if not (fault := registry.fault(registry.version(number))):
-            return number
-        log.warning("%s", fault)
+        try:
+            with registry.files(registry.version(number)):
+                return number
+        except MissingError as error:  # damaged, or deleted
+            log.warning("%s", error)
     raise MissingError(
         f"no version of {registry.name} served before {f'version {serves}' if serves else 'now'}; promote another with "
         f"`digits registry promote {registry.dataset} --version N`"
@@ -87,6 +90,14 @@ def archive(project: Project, dataset: str, *, version: int, memory: Tracking, r
         entry = changes.begin("archive", stage=ARCHIVED.lower(), version=version, reason=reason)
         with changes.recorded(entry):
             return changes.carry_out(entry, outcome="archived", reason=reason)
+
+
+@answering()
+def versions(project: Project, *, memory: Tracking) -> list[ModelVersion]:
+    """Return a dataset's versions, the newest first, after what dead processes have left was finished."""
+    registry, changes = opened(project, memory=memory)
+    changes.settle()
+    return registry.versions()
 
 
 @answering()

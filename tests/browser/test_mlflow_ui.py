@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from digits.experiments.views import fits_address
+from digits.registry.versions import Registry
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -100,9 +101,23 @@ def test_the_best_run_is_two_clicks_from_the_list_of_experiments(ran: Any, ui: s
     opened.value.wait_for_url(f"**/runs/{best['run_id']}*")
 
 
-def test_a_version_shows_its_card_and_alias(ui: str, page: Any) -> None:
-    """The registered version shows what it is, the gate's table, and @production."""
+def test_a_version_shows_its_card_and_stage(ran: Any, ui: str, page: Any) -> None:
+    """The registered version shows what it is, the gate's table, @production, its stage, and the way to its metrics."""
     page.goto(f"{ui}/#/models/digits-classifier/versions/1")
     page.get_by_text("production").first.wait_for()
     page.get_by_text("recall of the worst class").wait_for()
     assert "chosen by validation accuracy" in page.inner_text("body")
+    for words in ("digits registry rollback digits", "Stage (deprecated)", "Production"):
+        assert words in page.inner_text("body"), words
+    family = json.loads(ran.first.stdout)[0]["family"]
+    page.get_by_role("link", name=family, exact=True).last.click()  # its run's name, then its model's
+    page.get_by_text("test_accuracy", exact=True).first.wait_for()
+
+
+def test_the_ledger_shows_who_promoted_and_why(ran: Any, ui: str, page: Any) -> None:
+    """The promotion's run shows the gate's table as its description, its outcome and its actor."""
+    entry = Registry(ran.memory()).ledger.entries()[-1]
+    page.goto(f"{ui}/#/experiments/2/runs/{entry.run_id}")
+    page.get_by_text("lower end of the accuracy's interval").first.wait_for()
+    for words in ("promoted", entry.actor):
+        assert words in page.inner_text("body"), words

@@ -88,7 +88,7 @@ def test_a_damaged_version_is_replaced_by_the_command_that_is_named(
     again = trained.digits("register" if gone else "run", "digits")
     assert again.returncode == 0, again.stderr
     assert f"digits-classifier version {before[-1] + 1} @production" in again.stdout
-    assert _client(trained).get_model_version("digits-classifier", str(before[-1])).tags.get("stage") is None
+    assert _client(trained).get_model_version("digits-classifier", str(before[-1])).tags["stage"] == "Archived"
     read = trained.digits("predict", "digits", picture)
     assert read.returncode == 0, read.stderr
     assert trained.digits("register", "digits").returncode == 0

@@ -89,7 +89,7 @@ def test_the_better_one_replaces_the_champion() -> None:
     refused = decide(worse, good, params=BOUNDS)
     assert not refused.passed
     assert "the champion stays" in refused.reason
-    assert "0 gained and 10 lost" in refused.reason
+    assert "(0 gained, 10 lost)" in refused.reason
 
 
 def test_a_tie_keeps_the_champion() -> None:
