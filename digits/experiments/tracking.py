@@ -36,7 +36,7 @@ __all__ = ["Tracking"]
 log = logging.getLogger(__name__)
 
 TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha256", "family", "kind"
-TAG_PROBA = "validation_proba.sha256"
+TAG_PROBA, TAG_DESCRIPTION = "validation_proba.sha256", "candidate.sha256"
 TAG_PROCESS, TAG_IMPORTED, TAG_GARBAGE = "process", "imported", "garbage"
 TAG_NOTE = "mlflow.note.content"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
@@ -170,6 +170,7 @@ class Tracking:
         self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
         self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
         self.client.set_tag(run_id, TAG_PROBA, candidate.proba_digest)
+        self.client.set_tag(run_id, TAG_DESCRIPTION, candidate.description_digest)
 
     def import_candidate(self, candidate: Candidate, *, snapshot: Snapshot, tags: Mapping[str, str]) -> Candidate:
         """Log a candidate that was fitted out of this server's sight, and return it as remembered by the new run."""
