@@ -160,6 +160,17 @@ def test_a_misspelt_dataset_waits_for_nobody(checkout: Any) -> None:
     assert (done.returncode, done.stderr) == (1, "digits: no dataset 'typo' in params.yaml; it has digits, mnist\n")
 
 
+def test_a_fit_has_its_time_limit_as_a_command(kept: Any) -> None:
+    """`digits fit`, and through it `dvc repro`, gives up what takes longer than DIGITS_FIT_MINUTES, in one line."""
+    kept.families({"mlp": {"epochs": 10_000}})
+    done = kept.digits("fit", "digits", "mlp", DIGITS_FIT_MINUTES="0.05")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "digits: took longer than 0.05 min; raise DIGITS_FIT_MINUTES",
+    )
+    assert _running(kept.memory().client) == []
+
+
 LONG = {name: {"epochs": 1000} for name in ("mlp", "dense_network", "cnn", "rnn")}
 
 
