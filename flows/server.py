@@ -110,7 +110,10 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
     _end_stale(state)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
-    prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url, **_NO_SERVICES})
+    # The database is its own, whichever one the user has told Prefect of.
+    database = f"sqlite+aiosqlite:///{state.resolve() / 'prefect.db'}"
+    where = {"PREFECT_HOME": str(state), "PREFECT_API_URL": url, "PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
+    prepare_environment({**where, **_NO_SERVICES})
     command = [
         sys.executable,
         "-m",

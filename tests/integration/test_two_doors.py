@@ -202,6 +202,18 @@ def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Pa
     assert recorded == shipped
 
 
+def test_what_a_command_made_is_not_made_again(checkout: Any, root: Path) -> None:
+    """In a fresh clone DVC's cache is empty: files that are as the lock says go there without the step, others not."""
+    shutil.copy(root / "dvc.lock", checkout.root)
+    _ingest(checkout)
+    assert changes(checkout.root, stages=["ingest@digits"]) == {}
+    assert not remembered(checkout.root, stage="ingest@digits", step=lambda: pytest.fail("done twice"))
+    assert "up to date" in _dvc(checkout, "status", "ingest@digits")
+    shutil.rmtree(checkout.root / ".dvc/cache")
+    (checkout.root / "data/snapshots/digits/labels.npy").write_bytes(b"")
+    assert list(changes(checkout.root, stages=["ingest@digits"])) == ["ingest@digits"]
+
+
 def test_what_a_step_has_not_read_is_not_recorded(checkout: Any) -> None:
     """A source that is changed while a step reads it is read again by the next run."""
 

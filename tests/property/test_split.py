@@ -175,7 +175,7 @@ def test_too_little_data_is_refused(labels: list[int], test: object, validation:
 
 
 def test_roles_that_are_not_those_of_the_split_are_refused(tmp_path: Path) -> None:
-    """Roles that were altered, cut off, or lost, and a description of another shape, are one line that says what to run."""
+    """Roles that were altered, cut off or lost, and a description of another shape, are one line with what to run."""
     snapshot = tiny(tmp_path, np.arange(40, dtype=np.uint8) % 4)
     params = params_of(test={"take": "last", "rows": 8}, validation={"take": "folds", "folds": 2})
     made = split(snapshot, params=params, path=tmp_path / "split")
