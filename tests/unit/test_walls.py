@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 #: What every wing may use: of these each may import the others.
-BOTTOM = ("__init__", "errors", "params", "settings", "files", "events", "pages", "processes")
+BOTTOM = ("__init__", "errors", "params", "settings", "files", "events", "pages", "processes", "servers")
 WINGS = ("data", "models", "experiments", "reference", "registry", "dataset_params", "project", "steps", "cli")
 TOP = ("__main__",)
 #: The commands that start flows.
-FLOWING = {"run", "explain"}
+FLOWING = {"run", "explain", "deploy", "registry", "servers"}
 HEAVY = ("tensorflow", "keras", "great_expectations", "matplotlib", "mlflow", "prefect", "dvc")
 
 
