@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import logging
@@ -29,10 +30,15 @@ log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 
+#: ``AT_FDCWD`` and ``RENAME_EXCHANGE`` of Linux; see renameat2(2).
+_HERE, _EXCHANGE = -100, 2
+
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its place when the block ends without an error.
+
+    Where the system can swap two folders in one step, as Linux can, one of them is in its place at any moment.
 
     Parameters
     ----------
@@ -44,20 +50,34 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     work.chmod(0o755)
     try:
         yield work
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            path.rename(old / path.name)
-            try:
-                work.rename(path)
-            except OSError:
-                (old / path.name).rename(path)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        else:
+        if not path.exists():
             work.rename(path)
+        elif not _swapped(work, path):
+            _put_in_place(work, path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _put_in_place(work: Path, path: Path) -> None:
+    """Let the folder `work` take the place of `path`, in two steps."""
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    path.rename(old / path.name)
+    try:
+        work.rename(path)
+    except OSError:
+        (old / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, if the system and its disk can; return whether they did."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return False
+    return bool(renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
 
 
 @contextmanager

@@ -19,6 +19,18 @@ __all__ = ["Project"]
 PARAMS = "params.yaml"
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML would take the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value} stands twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        return super().construct_mapping(node, deep=deep)
+
+
 @dataclass(frozen=True)
 class Project:
     """A checkout.
@@ -156,14 +168,16 @@ class Project:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = yaml.safe_load((self.root / PARAMS).read_text(encoding="utf-8"))
+            content = yaml.load((self.root / PARAMS).read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe one
             datasets = content["datasets"]
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            message = str(error).replace("\n", " ")
+        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+            message = " ".join(str(error).split())
             raise ParamsError(f"cannot read {self.root / PARAMS}: {message}; it needs a mapping `datasets`") from error
         unknown = set(content) - {"datasets"}
         if unknown or not isinstance(datasets, dict):
             raise ParamsError(
-                f"{PARAMS} holds {', '.join(sorted(unknown)) or 'no mapping'} at its top; wanted `datasets`"
+                f"{PARAMS} holds {', '.join(sorted(map(str, unknown))) or 'no mapping'} at its top; wanted `datasets`"
             )
+        if unnamed := [name for name in datasets if not isinstance(name, str)]:
+            raise ParamsError(f"{PARAMS}: datasets.{unnamed[0]} is no text; write it as '{unnamed[0]}', in quotes")
         return datasets

@@ -19,7 +19,7 @@ import psutil
 
 from digits.errors import ServerError
 from digits.servers import LOOPBACK
-from digits.settings import prepare_environment
+from digits.settings import environment_without, prepare_environment
 
 __all__ = ["Server", "prefect_server", "quiet_console"]
 
@@ -111,6 +111,8 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url, **_NO_SERVICES})
+    # The database is its own, whichever one the user has told Prefect of.
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{state.resolve() / 'prefect.db'}"}
     command = [
         sys.executable,
         "-m",
@@ -126,6 +128,7 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
     with (state / "server.log").open("w") as log_file:
         process = subprocess.Popen(
             command,
+            env=environment_without(()) | database,
             stdout=log_file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

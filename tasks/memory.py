@@ -45,6 +45,7 @@ def fit_stage(dataset: str, family: str) -> str:
 def remembered(root: Path, *, stage: str, step: Callable[[], object], always: bool = False) -> bool:
     """Call `step` if `stage` has changed since DVC last recorded it, and record what it wrote.
 
+    Files that are as they were recorded, but that DVC's cache lacks, were made by the step's command: they go there.
     The stage is not run through its command: an error keeps its type, and nothing is imported twice.
 
     Parameters
@@ -66,7 +67,13 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object], always: bo
 
     def inputs_if_changed(known: _Stages) -> list[Any]:
         found = _named(known, stage)
-        return _inputs(found) if always or found.status() else []
+        if always:
+            return _inputs(found)
+        changed = bool(found.status())
+        if changed and not _has_to_run(found):
+            _commit([found])
+            changed = False
+        return _inputs(found) if changed else []
 
     with _alone(root):
         if not (inputs := _with_dvc(root, inputs_if_changed)):
@@ -111,7 +118,7 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
     def changed(known: _Stages) -> dict[str, list[str]]:
         found = {}
         for stage in stages:
-            if status := _named(known, stage).status():
+            if (status := _named(known, stage).status()) and _has_to_run(known[stage]):
                 recorded = any(out.hash_info for out in known[stage].outs)
                 found[stage] = _names(next(iter(status.values()))) if recorded else []
         return found
@@ -209,6 +216,11 @@ def _named(known: _Stages, name: str) -> PipelineStage:
     if name not in known:
         raise MissingError(f"dvc.yaml has no stage {name}; it has {', '.join(known)}")
     return known[name]
+
+
+def _has_to_run(stage: PipelineStage) -> bool:
+    """Return whether a stage's files, params or command are not as they were recorded, in the cache or not."""
+    return any(stage.changed_entries())
 
 
 def _commit(stages: Sequence[PipelineStage]) -> None:

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 import digits
 from digits.errors import DigitsError
@@ -55,13 +55,17 @@ _REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, er
 
 
 def main() -> NoReturn:
-    """Run the command line; an error of `digits.errors` is one line and its exit code, never a traceback."""
+    """Run the command line; an error of `digits.errors`, or of what was typed, is one line, never a traceback."""
     prepare_environment()
     # The libraries' millions of objects stay until the end: looking for garbage among them takes a second each time.
     gc.set_threshold(GARBAGE_THRESHOLD)
     try:
-        app()
+        app(sys.argv[1:], print_error=False, exit_on_error=False)
         code = 0
+    except CycloptsError as error:
+        names = " ".join(("digits", *(error.command_chain or ())))
+        sys.stderr.write(f"digits: {' '.join(str(error).split())} See `{names} --help`.\n")
+        code = 1
     except DigitsError as error:
         sys.stderr.write(f"digits: {' '.join(str(error).split())}\n")
         code = error.exit_code

@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
-from cyclopts import App
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from digits.cli.output import print_json, print_line
 from digits.errors import DigitsError
@@ -44,7 +45,12 @@ _COPIED = ("params.yaml", "dvc.yaml", "requirements.lock", "digits", "data/sourc
 
 
 @app.command
-def overhead(dataset: str = "mnist", *, json: bool = False) -> None:
+def overhead(
+    dataset: str = "mnist",
+    *,
+    limit: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    json: bool = False,
+) -> None:
     """Compare a whole run with the same fits started by a plain script, in one go.
 
     First `digits run` in an empty copy of the project: every step, nothing remembered. Then the same fits in the same
@@ -57,12 +63,14 @@ def overhead(dataset: str = "mnist", *, json: bool = False) -> None:
     ::
 
         digits bench overhead digits
-        DIGITS_MNIST_DIR=~/mnist digits bench overhead mnist --json
+        DIGITS_MNIST_DIR=~/mnist digits bench overhead mnist --limit 1.15
 
     Parameters
     ----------
     dataset
         Name of the dataset in params.yaml.
+    limit
+        Leave with 1 when the ratio is above it.
     json
         Print the figures as JSON.
     """
@@ -92,6 +100,10 @@ def overhead(dataset: str = "mnist", *, json: bool = False) -> None:
     else:
         for name, figure in figures.items():
             print_line(f"{name:18} {figure}")
+    if limit is not None and figures["ratio"] > limit:
+        raise DigitsError(
+            f"the pipeline takes {figures['ratio']} times as long as a plain script; wanted {limit} at most"
+        )
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from digits.cli.display import events_shown, print_leaderboard
 from digits.cli.output import print_json, print_line
 from digits.errors import FitFailed
 from digits.experiments.evaluation import read_evaluation
+from digits.experiments.workers import worker_pool
 from digits.project import Project
-from digits.settings import ONE_THREAD, Settings, prepare_environment
+from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
 from digits.steps.memory import tracking
 
@@ -18,6 +19,8 @@ __all__ = ["evaluate", "fit", "leaderboard", "register"]
 
 def fit(dataset: str, family: str, *, json: bool = False) -> None:
     """Fit one family of a dataset, unless a run with the same fingerprint remembers the result.
+
+    A fit that takes longer than DIGITS_FIT_MINUTES is given up.
 
     Examples
     --------
@@ -34,11 +37,13 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
     json
         Print the candidate as JSON.
     """
-    # The same bits as in a worker of `digits run`.
-    prepare_environment(ONE_THREAD)
     project = Project.find()
-    memory = tracking(project, dataset, settings=Settings.load(project.root))
-    candidate, reused = candidates.fit(project, dataset, family, memory=memory)
+    project.params(dataset)  # what is misspelt leaves nothing in MLflow
+    settings = Settings.load(project.root)
+    memory = tracking(project, dataset, settings=settings)
+    # A worker, which starts when there is something to fit: the limit can stop it, and the bits are those of `run`.
+    with worker_pool(1, timeout_s=settings.fit_minutes * 60) as workers:
+        candidate, reused = candidates.fit(project, dataset, family, memory=memory, workers=workers)
     if json:
         print_json(
             {
@@ -78,6 +83,7 @@ def evaluate(dataset: str, *, json: bool = False) -> None:
         Print the leaderboard as JSON.
     """
     project = Project.find()
+    project.params(dataset)
     memory = tracking(project, dataset, settings=Settings.load(project.root))
     with events_shown():
         fitted, missing = evaluation.all_remembered(project, dataset, memory=memory)
@@ -104,6 +110,7 @@ def register(dataset: str, *, json: bool = False) -> None:
         Print the version as JSON.
     """
     project = Project.find()
+    project.params(dataset)
     version = registration.register(
         project, dataset, memory=tracking(project, dataset, settings=Settings.load(project.root))
     )

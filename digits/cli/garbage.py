@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 from digits.cli.display import print_garbage
 from digits.cli.output import print_json
 from digits.errors import ParamsError
+from digits.experiments.tracking import KIND_REFERENCE
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import garbage as steps
@@ -42,16 +43,18 @@ def gc(
     Parameters
     ----------
     dataset
-        Name of the dataset; all by default, also those that have left params.yaml.
+        Name of the dataset, or `reference` for what `digits reference` has done; all by default, also datasets that
+        have left params.yaml.
     newest
-        How many of the last pipeline runs stay, with the fits that they evaluated, and those made since.
+        How many of the last pipeline runs stay, with the fits that they evaluated, and those made since; and how many
+        runs of each reference system.
     dry_run
         Say what would be removed, and remove nothing.
     json
         Print what was found as JSON.
     """
     project = Project.find()
-    everything = project.all_datasets()
+    everything = (*project.all_datasets(), KIND_REFERENCE)  # the last is the experiment of `digits reference`
     if dataset is not None and dataset not in everything:
         raise ParamsError(f"no dataset {dataset!r}; there are {', '.join(everything)}")
     names = everything if dataset is None else (dataset,)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Annotated, NoReturn
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from digits.errors import ServerError
 from digits.project import Project
@@ -15,7 +18,7 @@ from digits.settings import Settings, prepare_environment
 __all__ = ["ui"]
 
 
-def ui(*, port: int = 5000) -> NoReturn:
+def ui(*, port: Annotated[int, Parameter(validator=Number(gte=1, lte=65535))] = 5000) -> NoReturn:
     """Open the MLflow UI on this project's local store, on loopback, until Ctrl-C.
 
     Examples

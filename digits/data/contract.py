@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ def validate(
         Folder that is replaced by the Data Docs: ``index.html`` and a page per table, readable without a network.
     quarantine
         Folder that is replaced by the pictures that are set aside, with ``reasons.json``; by default ``quarantine``
-        inside `path`. Written when ``params.on_invalid`` is ``"quarantine"`` only.
+        inside `path`. Removed where ``params.on_invalid`` is not ``"quarantine"``: nothing is set aside then.
 
     Raises
     ------
@@ -81,8 +82,11 @@ def validate(
     )
     report.write(params=params.model_dump(mode="json"))
     write_docs(docs, report=report, judge=judge, snapshot=snapshot)
+    folder = quarantine or path / "quarantine"
     if params.on_invalid == "quarantine":
-        write_quarantine(quarantine or path / "quarantine", rows=aside, snapshot=snapshot)
+        write_quarantine(folder, rows=aside, snapshot=snapshot)
+    elif folder.exists():
+        shutil.rmtree(folder)
     if aside:
         log.warning("%s: %d of %d images are set aside", snapshot.dataset, len(aside), snapshot.n_samples)
     if not report.success:

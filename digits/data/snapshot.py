@@ -61,7 +61,7 @@ class Snapshot:
         try:
             content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
             return cls(path=path, **{name: content[name] for name in _FIELDS})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise MissingError(
                 f"no snapshot in {path} ({type(error).__name__}: {error}); run `digits ingest {path.name}`"
             ) from error

@@ -96,7 +96,7 @@ class Split:
         try:
             content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
             digest, of_snapshot = content["digest"], content["snapshot"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise MissingError(f"no split in {path} ({type(error).__name__}: {error}); {mend}") from error
         if of_snapshot != snapshot.digest:
             raise MissingError(
@@ -105,8 +105,20 @@ class Split:
         return cls(path=path, snapshot=snapshot, digest=digest)
 
     def roles(self) -> NDArray[np.int8]:
-        """Return the role of every row, ``(n_samples,)`` int8: `EXCLUDED`, `TEST`, `TRAIN`, or a fold's number."""
-        roles: NDArray[np.int8] = np.load(self.path / ROLES, allow_pickle=False)
+        """Return the role of every row, ``(n_samples,)`` int8: `EXCLUDED`, `TEST`, `TRAIN`, or a fold's number.
+
+        Raises
+        ------
+        MissingError
+            They cannot be read, or are not those that the digest was taken of.
+        """
+        mend = f"run `digits split {self.snapshot.dataset}`"
+        try:
+            roles: NDArray[np.int8] = np.load(self.path / ROLES, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise MissingError(f"cannot read {self.path / ROLES} ({error}); {mend}") from error
+        if _digest_of(roles, snapshot=self.snapshot) != self.digest:
+            raise MissingError(f"{self.path / ROLES} was changed since the split was made; {mend}")
         return roles
 
     def test(self) -> NDArray[np.int64]:
@@ -153,11 +165,15 @@ def split(snapshot: Snapshot, *, params: SplitParams, path: Path, excluded: Sequ
         The snapshot is too small for these params: no row left to train on, or a class that is missing somewhere.
     """
     roles = assign_roles(np.asarray(snapshot.labels()), params=params, excluded=excluded)
-    digest = hashlib.sha256(snapshot.digest.encode() + roles.tobytes()).hexdigest()
+    digest = _digest_of(roles, snapshot=snapshot)
     with replaced_folder(path) as work:
         np.save(work / ROLES, roles, allow_pickle=False)
         write_json(work / DESCRIPTION, _describe(roles, digest=digest, snapshot=snapshot))
     return Split(path=path, snapshot=snapshot, digest=digest)
+
+
+def _digest_of(roles: NDArray[np.int8], *, snapshot: Snapshot) -> str:
+    return hashlib.sha256(snapshot.digest.encode() + roles.tobytes()).hexdigest()
 
 
 def assign_roles(labels: NDArray[np.uint8], *, params: SplitParams, excluded: Sequence[int] = ()) -> NDArray[np.int8]:

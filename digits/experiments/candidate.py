@@ -5,6 +5,7 @@ The folder is self-contained: a machine that has never seen the tracking server 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,7 @@ from digits.models import artifact
 __all__ = ["Candidate"]
 
 MODEL, PROBA, DESCRIPTION = "model", "validation_proba.npy", "candidate.json"
+_OWN_DIGEST = "description_digest"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,12 @@ class Candidate:
         return f"validation {self.validation.accuracy:.2%}, {self.fit_seconds:.1f} s"
 
     @property
+    def description_digest(self) -> str:
+        """SHA-256 over all that is said of it but the run that remembers it: its scores decide which family wins."""
+        said = {name: value for name, value in self._description().items() if name != "run_id"}
+        return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
     def model(self) -> Path:
         """Folder of the model's files."""
         return self.path / MODEL
@@ -91,15 +99,19 @@ class Candidate:
         Raises
         ------
         MissingError
-            There is none, or its description cannot be read.
+            There is none, or its description cannot be read or was changed.
         """
         try:
             content = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
             content["fingerprint"] = Fingerprint(**content["fingerprint"])
             content["validation"] = Metrics.model_validate(content["validation"])
-            return cls(path=path, **content)
+            wanted = content.pop(_OWN_DIGEST)
+            candidate = cls(path=path, **content)
+            if candidate.description_digest != wanted:
+                raise ValueError("what it says is not what was written")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MissingError(f"no candidate in {path} ({type(error).__name__}: {error}); run `digits fit`") from error
+        return candidate
 
     def validation_proba(self) -> NDArray[np.float64]:
         """Return the out-of-fold probabilities, ``(n_validation, n_classes)`` float64, rows in the snapshot's order."""
@@ -108,9 +120,12 @@ class Candidate:
 
     def write(self, folder: Path) -> None:
         """Write the description into `folder`, the folder that `path` is or will become."""
+        write_json(folder / DESCRIPTION, {**self._description(), _OWN_DIGEST: self.description_digest})
+
+    def _description(self) -> dict[str, Any]:
         content: dict[str, Any] = {**asdict(self), "validation": self.validation.model_dump(mode="json")}
         del content["path"]
-        write_json(folder / DESCRIPTION, content)
+        return content
 
     def fitted_by(self, run_id: str) -> Self:
         """Return the same candidate, fitted by the MLflow run `run_id`, and say so in its folder."""
@@ -124,8 +139,7 @@ class Candidate:
             now = Candidate.load(self.path)
         except MissingError:
             return False
-        found, wanted = ((each.fingerprint.digest, each.digest, each.proba_digest) for each in (now, self))
-        return found == wanted and not now.fault()
+        return now.description_digest == self.description_digest and not now.fault()
 
     def fault(self) -> str:
         """Return what of its files differs from what the description says, in a few words; empty for a whole one."""

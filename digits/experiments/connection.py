@@ -35,17 +35,29 @@ def answering() -> Iterator[None]:
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client; making it gives a new database its tables."""
+    """Return a client; making it gives a new database its tables.
+
+    Raises
+    ------
+    ServerError
+        Nobody listens at a server's address, or a database cannot be opened.
+    """
     import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
 
     if uri.startswith("http"):
         _reach(uri)
-    if uri.startswith(_SQLITE):
-        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    try:
+        if uri.startswith(_SQLITE):
+            Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except (OSError, ImportError, SQLAlchemyError) as error:  # an address may hold a password, so it is not shown
+        raise ServerError(
+            f"the store of MLflow cannot be opened ({first_line(error)}); mend MLFLOW_TRACKING_URI, or unset it"
+        ) from error
 
 
 def _reach(uri: str) -> None:

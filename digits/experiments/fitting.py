@@ -86,6 +86,7 @@ def import_libraries(*, families: Sequence[Family]) -> None:
 
 
 def _fit_family(split: Split, *, family: Family, seed: int, fingerprint: Fingerprint, path: Path) -> Candidate:
+    _refuse_too_few_rows(split, family=family)
     images, labels = split.snapshot.images(), np.asarray(split.snapshot.labels())
     validation_rows, classes = split.validation(), np.unique(labels)
     proba = np.zeros((len(images), len(classes)))
@@ -117,6 +118,16 @@ def _fit_family(split: Split, *, family: Family, seed: int, fingerprint: Fingerp
         history=history,
         fit_seconds=time.perf_counter() - start,
     )
+
+
+def _refuse_too_few_rows(split: Split, *, family: Family) -> None:
+    """Raise `FitFailed` where a fold has fewer rows to learn from than the family wants principal components."""
+    components, fewest = getattr(family, "components", None) or 0, min(len(fold.train) for fold in split.folds())
+    if components > fewest:
+        raise FitFailed(
+            f"fit.families.{family.name}.components is {components}; wanted at most {fewest}, the rows that a fold "
+            "learns from: give fewer in params.yaml, or more images"
+        )
 
 
 def _fit_ensemble(

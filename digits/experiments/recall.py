@@ -16,6 +16,7 @@ from digits.experiments.candidate import DESCRIPTION, Candidate
 from digits.experiments.tracking import (
     CANDIDATE_FOLDER,
     KIND_CANDIDATE,
+    TAG_DESCRIPTION,
     TAG_DIGEST,
     TAG_FINGERPRINT,
     TAG_KIND,
@@ -55,10 +56,9 @@ def recall(tracking: Tracking, fingerprint: str, *, path: Path) -> Recalled:
     fault = _fault(path, fingerprint=fingerprint)
     for run in tracking.search(f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"):
         run_id, tags = str(run.info.run_id), run.data.tags
-        wanted = {"digest": tags.get(TAG_DIGEST, ""), "proba_digest": tags.get(TAG_PROBA, "")}
-        candidate = _intact(path, fingerprint=fingerprint, **wanted)
+        candidate = _intact(path, tags=tags)
         if candidate is None and tracking.download(run_id, path=path):
-            candidate = _intact(path, fingerprint=fingerprint, **wanted)
+            candidate = _intact(path, tags=tags)
         if candidate is not None:
             return Recalled(replace(candidate, run_id=run_id), fault)
         fault = f"missing or damaged in its folder and in run {run_id}"
@@ -79,7 +79,7 @@ def fetch(tracking: Tracking, run_id: str, *, path: Path) -> tuple[Candidate, Ma
     if not tracking.download(run_id, path=path):
         raise MissingError(f"run {run_id} has lost its candidate")
     candidate = Candidate.load(path)
-    if fault := candidate.fault():
+    if fault := candidate.fault() or ("" if _is_recorded(candidate, tags=tags) else f"its {DESCRIPTION} was changed"):
         raise MissingError(f"the candidate of run {run_id} is no longer what it was: {fault}")
     return candidate, tags
 
@@ -90,13 +90,11 @@ def is_intact(tracking: Tracking, run: Run, *, path: Path) -> bool:
     Asks what `recall` asks, but leaves `path` as it is.
     """
     tags = run.data.tags
-    wanted = {"fingerprint": tags[TAG_FINGERPRINT], "digest": tags.get(TAG_DIGEST, "")}
-    wanted["proba_digest"] = tags.get(TAG_PROBA, "")
-    if _intact(path, **wanted) is not None:
+    if _intact(path, tags=tags) is not None:
         return True
     with TemporaryDirectory() as work:
         copy = Path(work) / CANDIDATE_FOLDER
-        return tracking.download(run.info.run_id, path=copy) and _intact(copy, **wanted) is not None
+        return tracking.download(run.info.run_id, path=copy) and _intact(copy, tags=tags) is not None
 
 
 def logged_fingerprint(tracking: Tracking, run: Run) -> Fingerprint | None:
@@ -111,13 +109,19 @@ def logged_fingerprint(tracking: Tracking, run: Run) -> Fingerprint | None:
             return None
 
 
-def _intact(path: Path, *, fingerprint: str, digest: str, proba_digest: str) -> Candidate | None:
+def _intact(path: Path, *, tags: Mapping[str, str]) -> Candidate | None:
+    """Return the candidate in a folder if it is, undamaged, the one that a run with these tags remembers."""
     try:
         candidate = Candidate.load(path)
     except MissingError:
         return None
-    recorded = (candidate.fingerprint.digest, candidate.digest, candidate.proba_digest)
-    return candidate if recorded == (fingerprint, digest, proba_digest) and not candidate.fault() else None
+    return candidate if _is_recorded(candidate, tags=tags) and not candidate.fault() else None
+
+
+def _is_recorded(candidate: Candidate, *, tags: Mapping[str, str]) -> bool:
+    recorded = [tags.get(name) for name in (TAG_FINGERPRINT, TAG_DESCRIPTION, TAG_DIGEST, TAG_PROBA)]
+    found = (candidate.fingerprint.digest, candidate.description_digest, candidate.digest, candidate.proba_digest)
+    return recorded == list(found)
 
 
 def _fault(path: Path, *, fingerprint: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from digits.errors import MissingError, ServerError
 from digits.experiments.candidate import Candidate
 from digits.experiments.connection import answering, connect, first_line, has_no_store, holds_nothing
-from digits.experiments.logged_model import create_logged_model, logged_model_of
+from digits.experiments.logged_model import create_logged_model, finalize, logged_model_of
 from digits.experiments.views import FITS_VIEW
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
@@ -36,7 +36,7 @@ __all__ = ["Tracking"]
 log = logging.getLogger(__name__)
 
 TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha256", "family", "kind"
-TAG_PROBA = "validation_proba.sha256"
+TAG_PROBA, TAG_DESCRIPTION = "validation_proba.sha256", "candidate.sha256"
 TAG_PROCESS, TAG_IMPORTED, TAG_GARBAGE = "process", "imported", "garbage"
 TAG_NOTE = "mlflow.note.content"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
@@ -157,7 +157,7 @@ class Tracking:
         """Log what a fit gave onto its run; the fit can be recalled once the run is finished."""
         from mlflow.entities import Metric
 
-        create_logged_model(self.client, run_id, name=candidate.family)
+        model_id = create_logged_model(self.client, run_id, name=candidate.family, files=CANDIDATE_FOLDER)
         figures = {f"validation_{name}": value for name, value in candidate.validation.flat().items()}
         figures[METRIC_FIT_SECONDS] = candidate.fit_seconds
         if folds := candidate.cross_validation:
@@ -170,6 +170,8 @@ class Tracking:
         self.client.log_artifacts(run_id, str(candidate.path), CANDIDATE_FOLDER)
         self.client.set_tag(run_id, TAG_DIGEST, candidate.digest)
         self.client.set_tag(run_id, TAG_PROBA, candidate.proba_digest)
+        self.client.set_tag(run_id, TAG_DESCRIPTION, candidate.description_digest)
+        finalize(self.client, model_id)
 
     def import_candidate(self, candidate: Candidate, *, snapshot: Snapshot, tags: Mapping[str, str]) -> Candidate:
         """Log a candidate that was fitted out of this server's sight, and return it as remembered by the new run."""

@@ -148,6 +148,8 @@ def rnn(
         Share of the last state that a training step leaves out.
     """
     height, width = shape
+    if height % rows_per_step:
+        raise ValueError(f"rows_per_step is {rows_per_step}, which does not divide the {height} rows of an image")
     stack = _Stack(keras, shape=shape, dtype=dtype)
     stack.add(stack.layers.Reshape, (height // rows_per_step, rows_per_step * width))
     kind = {"lstm": stack.layers.LSTM, "gru": stack.layers.GRU}[cell]

@@ -11,7 +11,8 @@ import numpy as np
 
 import digits
 from digits.experiments.leaderboard import Row
-from digits.experiments.logged_model import create_logged_model, logged_model_of
+from digits.experiments.logged_model import create_logged_model, finalize, logged_model_of
+from digits.experiments.tracking import CANDIDATE_FOLDER
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -54,7 +55,7 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> tuple[st
     run_id = str(row.candidate.run_id)
     model_id = logged_model_of(client.get_run(run_id))
     if model_id is None or client.list_logged_model_artifacts(model_id):
-        model_id = create_logged_model(client, run_id, name=row.family)
+        model_id = create_logged_model(client, run_id, name=row.family, files=CANDIDATE_FOLDER)
     place = client.get_logged_model(model_id).artifact_location
     with TemporaryDirectory() as work:
         # Not `log_model`: it would open the finished run again, and try the example, which loads TensorFlow.
@@ -70,6 +71,7 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> tuple[st
             pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
         )
         client.log_model_artifacts(model_id, str(Path(work) / MODEL))
+    finalize(client, model_id)
     return f"models:/{model_id}", model_id
 
 

@@ -69,7 +69,7 @@ def find_garbage(project: Project, dataset: str, *, memory: Tracking | None, new
     MissingError
         There is no split, or the last evaluation cannot be read, so nobody knows which fits are in use.
     """
-    runs = [_run(run) for run in _unused_runs(project, memory, newest=newest)] if memory else []
+    runs = [_run(memory, run) for run in _unused_runs(project, memory, newest=newest)] if memory else []
     return runs + [_folder(project, path) for path in _unused_folders(project, dataset)]
 
 
@@ -153,7 +153,7 @@ def _folder(project: Project, path: Path) -> Garbage:
     return Garbage("folder", path.relative_to(project.root).as_posix(), detail, size)
 
 
-def _run(run: Run) -> Garbage:
+def _run(memory: Tracking, run: Run) -> Garbage:
     tags, started = run.data.tags, datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC)
     detail = f"{tags.get(TAG_FAMILY, tags[TAG_KIND])} of {started:%Y-%m-%d %H:%M} UTC"
-    return Garbage("run", str(run.info.run_id), detail, n_bytes(run))
+    return Garbage("run", str(run.info.run_id), detail, n_bytes(memory, run))

@@ -37,7 +37,10 @@ def test_side_by_side_and_one_by_one_give_the_same_bits(ran: Any, tmp_path: Path
 
 
 def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: Any) -> None:
-    """`digits bench overhead` compares every family, an ensemble too; one that fails in the pipeline is named."""
+    """`digits bench overhead` compares every family, an ensemble too; one that fails in the pipeline is named.
+
+    A ratio above the limit is an error, after all figures were printed.
+    """
     families = {
         "decision_tree": {"components": 10},
         "mlp": {"epochs": 3},
@@ -45,9 +48,11 @@ def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: A
         "voting": {"members": ["decision_tree", "mlp"]},
     }
     checkout = make_checkout(families)
-    done = checkout.digits("bench", "overhead", "digits", "--json", DIGITS_WORKERS="2")
-    assert done.returncode == 0, done.stderr
+    done = checkout.digits("bench", "overhead", "digits", "--limit", "0.01", "--json", DIGITS_WORKERS="2")
+    assert done.returncode == 1, done.stderr
     figures = json.loads(done.stdout)
+    said = f"the pipeline takes {figures['ratio']} times as long as a plain script; wanted 0.01 at most"
+    assert done.stderr.splitlines()[-1] == f"digits: {said}"
     assert (figures["families"], figures["failed"]) == (len(families) - 1, ["k_nearest_neighbors"])
     assert figures["different_metrics"] == []
 

@@ -14,16 +14,19 @@ from mlflow.entities import ViewType  # noqa: TID253 - and those marked as delet
 from digits.errors import MissingError
 from digits.settings import Settings
 from digits.steps.candidates import fit
-from digits.steps.garbage import collect_garbage, find_garbage
+from digits.steps.garbage import Garbage, collect_garbage, find_garbage
 from digits.steps.memory import known_fits, tracking
 
 
 def _gc(checkout: Any, *, newest: int = 10, remove: bool = False) -> list[tuple[str, str]]:
     """Return kind and name of what is found."""
+    return [(item.kind, item.name) for item in _found(checkout, newest=newest, remove=remove)]
+
+
+def _found(checkout: Any, *, newest: int, remove: bool = False) -> list[Garbage]:
     project = checkout.project
     memory = known_fits(project, "digits", settings=Settings.load(checkout.root))
-    found = (collect_garbage if remove else find_garbage)(project, "digits", memory=memory, newest=newest)
-    return [(item.kind, item.name) for item in found]
+    return (collect_garbage if remove else find_garbage)(project, "digits", memory=memory, newest=newest)
 
 
 def _client(checkout: Any) -> mlflow.MlflowClient:
@@ -37,7 +40,10 @@ def _runs(checkout: Any, view: int = ViewType.ACTIVE_ONLY) -> set[str]:
 
 
 def _files(checkout: Any, run_id: str) -> list[Path]:
-    return [path for path in (checkout.root / "mlflow/artifacts").glob(f"**/{run_id}/**/*") if path.is_file()]
+    """Return the files of a run and of its models."""
+    names = [run_id, *(output.model_id for output in _client(checkout).get_run(run_id).outputs.model_outputs)]
+    everything = (checkout.root / "mlflow/artifacts").rglob("*")
+    return [path for path in everything if path.is_file() and not set(names).isdisjoint(path.parts)]
 
 
 @pytest.fixture
@@ -46,6 +52,8 @@ def forgotten(kept: Any) -> str:
     before = (kept.root / "params.yaml").read_text(encoding="utf-8")
     kept.families({"decision_tree": {"components": 20}})
     candidate = fit(kept.project, "digits", "decision_tree", memory=kept.memory()).candidate
+    (output,) = _client(kept).get_run(candidate.run_id).outputs.model_outputs
+    _client(kept).log_model_artifact(output.model_id, str(candidate.path / "candidate.json"))  # as if it was registered
     (kept.root / "params.yaml").write_text(before, encoding="utf-8")
     return str(candidate.run_id)
 
@@ -67,6 +75,9 @@ def test_a_fit_of_other_params_is_removed_with_its_files(kept: Any, forgotten: s
     assert _gc(kept) == []  # it is younger than the newest pipeline run
     old = _gc(kept, newest=0)
     assert ("run", forgotten) in old
+    (row,) = [item for item in _found(kept, newest=0) if item.name == forgotten]
+    assert row.n_bytes == sum(path.stat().st_size for path in _files(kept, forgotten))
+    assert any("models" in path.parts for path in _files(kept, forgotten))
     assert _files(kept, forgotten)
     assert _runs(kept) == before
     shown = kept.digits("gc", "--newest", "0")
@@ -125,4 +136,4 @@ def test_what_is_not_known_to_be_garbage_stays(kept: Any) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "nothing is removed of digits" in done.stderr
     done = kept.digits("gc", "typo")
-    assert (done.returncode, done.stderr) == (1, "digits: no dataset 'typo'; there are digits, mnist\n")
+    assert (done.returncode, done.stderr) == (1, "digits: no dataset 'typo'; there are digits, mnist, reference\n")

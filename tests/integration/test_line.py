@@ -115,6 +115,7 @@ def test_every_family_is_a_model_whose_figures_name_the_dataset(ran: Any) -> Non
     run_ids = {row["family"]: row["run_id"] for row in json.loads(ran.first.stdout)}
     for family, model in models.items():
         assert model.source_run_id == run_ids[family]
+        assert (str(model.status), model.tags["files"]) == ("READY", f"runs:/{run_ids[family]}/candidate")
         linked = {metric.key: metric.dataset_name for metric in model.metrics}
         assert linked["validation_accuracy"] == linked["test_accuracy"] == "digits"
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -201,6 +202,18 @@ def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Pa
     assert recorded == shipped
 
 
+def test_what_a_command_made_is_not_made_again(checkout: Any, root: Path) -> None:
+    """In a fresh clone DVC's cache is empty: files that are as the lock says go there without the step, others not."""
+    shutil.copy(root / "dvc.lock", checkout.root)
+    _ingest(checkout)
+    assert changes(checkout.root, stages=["ingest@digits"]) == {}
+    assert not remembered(checkout.root, stage="ingest@digits", step=lambda: pytest.fail("done twice"))
+    assert "up to date" in _dvc(checkout, "status", "ingest@digits")
+    shutil.rmtree(checkout.root / ".dvc/cache")
+    (checkout.root / "data/snapshots/digits/labels.npy").write_bytes(b"")
+    assert list(changes(checkout.root, stages=["ingest@digits"])) == ["ingest@digits"]
+
+
 def test_what_a_step_has_not_read_is_not_recorded(checkout: Any) -> None:
     """A source that is changed while a step reads it is read again by the next run."""
 
@@ -311,8 +324,34 @@ def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any, caplog: pyte
     }
     assert {name: item.reused for name, item in again.items()} == {"voting": True, "decision_tree": False}
     assert _fitted(kept, since=known) == ["decision_tree"]
-    details = [record.event.detail for record in caplog.records if record.event.state == "done"]
+    events = [record for record in caplog.records if record.name == "digits.events"]
+    details = [record.event.detail for record in events if record.event.state == "done"]
     assert "fitted again: missing or damaged in its folder and in run" in details[0]
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["damaged", "forged"])
+def test_a_changed_description_wins_nothing(kept: Any, sealed: bool) -> None:
+    """Scores that somebody wrote into candidate.json are not believed: what MLflow recorded comes back in its place."""
+    project, memory = kept.project, kept.memory()
+    candidate = candidates.remembered(project, "digits", "decision_tree", memory=memory)
+    diagonal = tuple(map(tuple, np.diag(np.sum(candidate.validation.confusion, axis=1)).tolist()))
+    forged = replace(candidate, validation=candidate.validation.model_copy(update={"confusion": diagonal}))
+    path = candidate.path / "candidate.json"
+    before = path.read_text(encoding="utf-8")
+    forged.write(candidate.path)
+    if not sealed:
+        path.write_text(path.read_text("utf-8").replace(forged.description_digest, candidate.description_digest))
+        with pytest.raises(MissingError, match="what it says is not what was written"):
+            Candidate.load(candidate.path)
+        assert kept.digits("register", "digits").returncode == 1
+    assert not candidate.is_in_place()
+    assert candidates.remembered(project, "digits", "decision_tree", memory=memory) == candidate
+    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(before)
+    stored = next((kept.root / "mlflow/artifacts").rglob(f"{candidate.run_id}/artifacts/candidate"))
+    for folder in (candidate.path, stored):
+        forged.write(folder)
+    with pytest.raises(MissingError, match="decision_tree is not fitted"):
+        candidates.remembered(project, "digits", "decision_tree", memory=memory)
 
 
 def test_what_cannot_be_scored_is_no_success(

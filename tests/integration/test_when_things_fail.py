@@ -160,6 +160,17 @@ def test_a_misspelt_dataset_waits_for_nobody(checkout: Any) -> None:
     assert (done.returncode, done.stderr) == (1, "digits: no dataset 'typo' in params.yaml; it has digits, mnist\n")
 
 
+def test_a_fit_has_its_time_limit_as_a_command(kept: Any) -> None:
+    """`digits fit`, and through it `dvc repro`, gives up what takes longer than DIGITS_FIT_MINUTES, in one line."""
+    kept.families({"mlp": {"epochs": 10_000}})
+    done = kept.digits("fit", "digits", "mlp", DIGITS_FIT_MINUTES="0.05")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "digits: took longer than 0.05 min; raise DIGITS_FIT_MINUTES",
+    )
+    assert _running(kept.memory().client) == []
+
+
 LONG = {name: {"epochs": 1000} for name in ("mlp", "dense_network", "cnn", "rnn")}
 
 
@@ -206,7 +217,7 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state:
 
 
 def test_a_private_server_ends_with_the_next_one(root: Path, tmp_path: Path) -> None:
-    """The server of a run that was killed is ended before another one starts in the same folder."""
+    """The server of a run that was killed is ended before another one starts in its folder, with its own database."""
     code = (
         "import time; from pathlib import Path; from flows.server import prefect_server\n"
         f"with prefect_server(None, state=Path({str(tmp_path)!r})): time.sleep(600)"
@@ -221,7 +232,11 @@ def test_a_private_server_ends_with_the_next_one(root: Path, tmp_path: Path) -> 
     assert stale.is_running(), "what ends a run ends its server too"
     try:
         # The next one writes its address into the environment.
-        with patch.dict(os.environ), prefect_server(None, state=tmp_path):
+        others = {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nowhere/prefect.db"}
+        with patch.dict(os.environ, others), prefect_server(None, state=tmp_path) as server:
+            assert server.process
+            environment = psutil.Process(server.process.pid).environ()
+            assert environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"].endswith(f"{tmp_path}/prefect.db")
             assert not stale.is_running() or stale.status() == psutil.STATUS_ZOMBIE
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):

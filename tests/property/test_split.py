@@ -172,3 +172,23 @@ def test_too_little_data_is_refused(labels: list[int], test: object, validation:
     """Labels that cannot be split as asked are one clear error that says where to change it."""
     with pytest.raises(ParamsError, match=r"cannot be split: .*change `split` in params.yaml"):
         assign_roles(np.array(labels, dtype=np.uint8), params=params_of(test=test, validation=validation))
+
+
+def test_roles_that_are_not_those_of_the_split_are_refused(tmp_path: Path) -> None:
+    """Roles that were altered, cut off or lost, and a description of another shape, are one line with what to run."""
+    snapshot = tiny(tmp_path, np.arange(40, dtype=np.uint8) % 4)
+    params = params_of(test={"take": "last", "rows": 8}, validation={"take": "folds", "folds": 2})
+    made = split(snapshot, params=params, path=tmp_path / "split")
+    file = made.path / "roles.npy"
+    np.save(file, np.where(made.roles() == TEST, TRAIN, made.roles()))
+    with pytest.raises(MissingError, match=r"roles\.npy was changed .*run `digits split tiny`"):
+        made.test()
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(MissingError, match=r"cannot read .*roles\.npy.*run `digits split tiny`"):
+        made.folds()
+    file.unlink()
+    with pytest.raises(MissingError, match="cannot read"):
+        made.development()
+    (made.path / "split.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(MissingError, match=r"no split in .*run `digits split tiny`"):
+        Split.load(made.path, snapshot=snapshot)

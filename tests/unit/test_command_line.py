@@ -1,10 +1,18 @@
-"""What the command line says of errors that no step foresaw."""
+"""What the command line says of errors that no step foresaw, and of what was typed wrong."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digits.cli import candidates, main
+from digits.errors import ParamsError
 
 COMMAND = """
 from digits.cli import app, main
@@ -38,3 +46,39 @@ def test_another_error_of_the_system_keeps_its_traceback(tmp_path: Path) -> None
     assert "Traceback" in done.stderr
     assert "IsADirectoryError" in done.stderr
     assert "disk full" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("ui --port 99999999", "Must be <= 65535. See `digits ui --help`."),
+        ("fit digits", "--family requires an argument. See `digits fit --help`."),
+        ("fitt", "See `digits --help`."),
+        ("gc --newest few", 'unable to convert "few" into int. See `digits gc --help`.'),
+    ],
+)
+def test_what_cannot_be_understood_is_one_line(
+    typed: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command line with a fault is answered with the fault and where to look, and exit code 1."""
+    monkeypatch.setattr(sys, "argv", ["digits", *typed.split()])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.startswith("digits: ")
+    assert said in printed.err
+
+
+@pytest.mark.parametrize(
+    "command", [lambda name: candidates.fit(name, "svm"), candidates.evaluate, candidates.register]
+)
+def test_a_misspelt_dataset_leaves_nothing_in_mlflow(
+    command: Callable[[str], Any], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The params are read before the experiment is opened, which would make it."""
+    shutil.copy(root / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParamsError, match="no dataset 'minst'"):
+        command("minst")
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

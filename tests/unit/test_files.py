@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from digits import files
 from digits.files import replaced_file, replaced_folder, sha256_of_file, write_json
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("swaps", [True, False], ids=["swapped", "in two steps"])
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool) -> None:
     """Files of the old folder are gone, those of the new one are there, and nothing else is left behind."""
+    if not swaps:
+        monkeypatch.setattr(files, "_swapped", lambda *_: False)
     path = tmp_path / "below" / "folder"
     for name in ("old", "new"):
         with replaced_folder(path) as work:
@@ -20,6 +25,18 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
     assert [file.name for file in path.iterdir()] == ["new"]
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can swap two folders in one step")
+def test_a_folder_is_at_no_moment_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill finds the old folder in its place or the new one: nothing is moved away first."""
+    path = tmp_path / "folder"
+    path.mkdir()
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("moved away"))
+    with replaced_folder(path) as work:
+        (work / "new").touch()
+    assert [file.name for file in path.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_survives_a_block_that_raises(tmp_path: Path) -> None:

@@ -7,9 +7,16 @@ from mlflow.entities import Run, RunData, RunInfo, RunTag  # noqa: TID253 - real
 from digits.experiments.garbage import unreferenced
 
 
-def _run(name: str, *, at: int, status: str = "FINISHED", **tags: str) -> Run:
+def _run(name: str, *, at: int, status: str = "FINISHED", system: str = "", **tags: str) -> Run:
+    times = {"start_time": at, "end_time": at}
     info = RunInfo(
-        run_id=name, experiment_id="1", user_id="", status=status, start_time=at, end_time=at, lifecycle_stage="active"
+        run_id=name,
+        experiment_id="1",
+        user_id="",
+        status=status,
+        lifecycle_stage="active",
+        run_name=system or name,
+        **times,
     )
     return Run(info, RunData(tags=[RunTag(key.replace("__", "."), value) for key, value in tags.items()]))
 
@@ -65,6 +72,12 @@ def test_members_of_an_ensemble_that_stays_stay() -> None:
         _fit("c"),
     ]
     assert _gone(runs, newest=0, run_ids={"kept"}) == ["lost", "c"]
+
+
+def test_of_each_reference_system_the_newest_stay() -> None:
+    """A system that was done again often loses its old runs; another one none."""
+    runs = [_run(f"lenet-{at}", at=at, system="lenet", kind="reference") for at in (1, 3, 2)]
+    assert _gone([*runs, _run("svc", at=0, system="svc", kind="reference")], newest=2) == ["lenet-1"]
 
 
 def test_the_runs_of_others_stay() -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from digits.experiments.fingerprint import fingerprint
 from digits.models import processor
+from digits.models.architectures import rnn
 from digits.models.networks import Augmentation, Cnn, DenseNetwork, Network, Rnn
 
 
@@ -25,6 +26,13 @@ def test_a_stage_needs_one_of_each() -> None:
     """Lists of different lengths are refused where they are read, not in the middle of a run."""
     with pytest.raises(ValidationError, match="3 stages, 2 strides, 3 normalised"):
         Cnn(strides=(1, 2))
+
+
+def test_rows_that_do_not_fit_are_named() -> None:
+    """A number of rows that does not divide the height is told in one line, before anything is trained."""
+    params = Rnn(rows_per_step=3).build(seed=0).network_params
+    with pytest.raises(ValueError, match="rows_per_step is 3, which does not divide the 8 rows of an image"):
+        rnn(None, shape=(8, 8), n_classes=10, dtype="float32", **params)
 
 
 def test_augmentation_can_be_left_out() -> None:

@@ -93,9 +93,26 @@ def test_a_project_is_found_from_a_folder_inside_it(root: Path, tmp_path: Path) 
 
 
 def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
-    """A file that is no YAML, or no mapping, is one line too."""
-    for text in ("datasets: [", "- 1", "", "datasets: 3"):
-        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    """A file that is no YAML, no mapping, or no text, is one line too."""
+    for text in ("datasets: [", "- 1", "", "datasets: 3", "datasets: {}\n1: 2\nx: 3", "datasets: {}  # \xe9"):
+        (tmp_path / "params.yaml").write_text(text, encoding="latin-1")
         with pytest.raises(ParamsError) as caught:
             Project(root=tmp_path).params("digits")
         assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_a_number_is_refused(tmp_path: Path) -> None:
+    """To YAML a dataset called 5 is the number, for which no file is named."""
+    (tmp_path / "params.yaml").write_text("datasets: {5: {}}", encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"datasets\.5 is no text; write it as '5', in quotes"):
+        Project(root=tmp_path).params("minst")
+
+
+@pytest.mark.parametrize("copied", ["      seed: 0\n", "        svm: {components: 40, gamma: 0.3}\n"])
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, root: Path, copied: str) -> None:
+    """Of two values for one key YAML takes the last; nobody knows which one was meant."""
+    text = (root / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace(copied, copied * 2, 1), encoding="utf-8")
+    with pytest.raises(ParamsError, match=rf"key {copied.partition(':')[0].strip()} stands twice.*line \d+") as caught:
+        Project(root=tmp_path).params("digits")
+    assert "\n" not in str(caught.value)

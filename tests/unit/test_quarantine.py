@@ -127,3 +127,16 @@ def test_failing_run_sets_nothing_aside(tmp_path: Path, data: tuple[Any, Any]) -
         )
     assert not (tmp_path / "q").exists()
     assert ValidationReport.load(tmp_path / "v").quarantined == ()
+
+
+def test_a_quarantine_that_is_no_longer_wanted_goes(tmp_path: Path, data: tuple[Any, Any]) -> None:
+    """Back on `fail` nothing is set aside, and nothing looks as if it were."""
+    images, labels = data
+    images[4] = 0
+    snapshot, folder = _snapshot(tmp_path / "s", images, labels), tmp_path / "q"
+    places = {"path": tmp_path / "v", "docs": tmp_path / "docs", "quarantine": folder}
+    validate(snapshot, params=PARAMS, **places)
+    assert folder.exists()
+    with pytest.raises(ContractViolation):
+        validate(snapshot, params=PARAMS.model_copy(update={"on_invalid": "fail"}), **places)
+    assert not folder.exists()

@@ -126,3 +126,11 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_old(tmp_path: Path, arrays
     assert Snapshot.load(tmp_path / "tiny") == snapshot
     snapshot.verify()
     assert list(tmp_path.iterdir()) == [tmp_path / "tiny"]
+
+
+def test_a_description_that_is_no_mapping_is_none(tmp_path: Path, arrays: Arrays) -> None:
+    """JSON of another shape is one line that says what to run."""
+    snapshot = write(tmp_path / "tiny", arrays)
+    (snapshot.path / "snapshot.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(MissingError, match=r"no snapshot in .*run `digits ingest tiny`"):
+        Snapshot.load(snapshot.path)
