@@ -35,7 +35,7 @@ from flows.servers import Servers
 pytestmark = pytest.mark.timeout(600)
 
 #: The second one's fit takes some seconds, in which somebody can be killed.
-FAMILIES = {"logistic_regression": {}, "random_forest": {"trees": 300}}
+FAMILIES = {"logistic_regression": {}, "random_forest": {"trees": 100}}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -292,7 +292,7 @@ def test_down_leaves_nothing(served: Served) -> None:
     """In the middle of a run: the run is shown as crashed, and no process and no port is left; history stays."""
     served.checkout.params(fit={"seed": 10})
     run_id = served.start("train-digits")
-    served.until(lambda: "fit random_forest" in served.tasks(run_id) or None, seconds=120)
+    served.until(lambda: "ingest digits" in served.tasks(run_id) or None, seconds=120)
     below = [psutil.Process(server["pid"]) for server in served.status().values()]
     below += [child for process in below for child in process.children(recursive=True)]
     assert served.checkout.digits("down").stdout == "the servers have ended\n"
