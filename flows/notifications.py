@@ -13,7 +13,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.types import SecretDict
 
-from tasks.notices import CONTRACT_VIOLATED, PROMOTED, PROMOTION_REFUSED
+from tasks.notices import CONTRACT_VIOLATED, PROMOTED, PROMOTION_REFUSED, ROLLED_BACK
 
 __all__ = ["apply_automations"]
 
@@ -25,8 +25,9 @@ SILENCE = timedelta(seconds=90)
 #: Name of the automation → the event of ours that it waits for, and the subject of what it sends.
 _NOTICES = {
     "digits: contract violated": (CONTRACT_VIOLATED, "The contract of {{ event.resource.name }} is violated"),
-    "digits: promotion refused": (PROMOTION_REFUSED, "A promotion of {{ event.resource.name }} was refused"),
-    "digits: promoted": (PROMOTED, "{{ event.resource.name }} was promoted"),
+    "digits: promotion refused": (PROMOTION_REFUSED, "A promotion for {{ event.resource.name }} was refused"),
+    "digits: promoted": (PROMOTED, "A version for {{ event.resource.name }} was promoted"),
+    "digits: rolled back": (ROLLED_BACK, "{{ event.resource.name }} was rolled back"),
 }
 _RUN_FAILED, _RUN_DIED = "digits: run failed", "digits: run died"
 
