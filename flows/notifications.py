@@ -13,7 +13,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.types import SecretDict
 
-from tasks.notices import CONTRACT_VIOLATED, PROMOTED, PROMOTION_REFUSED
+from tasks.notices import CONTRACT_VIOLATED, PROMOTED, PROMOTION_REFUSED, ROLLED_BACK
 
 __all__ = ["apply_automations"]
 
@@ -25,9 +25,11 @@ SILENCE = timedelta(seconds=90)
 #: Name of the automation → the event of ours that it waits for, and the subject of what it sends.
 _NOTICES = {
     "digits: contract violated": (CONTRACT_VIOLATED, "The contract of {{ event.resource.name }} is violated"),
-    "digits: promotion refused": (PROMOTION_REFUSED, "A promotion of {{ event.resource.name }} was refused"),
-    "digits: promoted": (PROMOTED, "{{ event.resource.name }} was promoted"),
+    "digits: promotion refused": (PROMOTION_REFUSED, "A promotion for {{ event.resource.name }} was refused"),
+    "digits: promoted": (PROMOTED, "A version for {{ event.resource.name }} was promoted"),
+    "digits: rolled back": (ROLLED_BACK, "{{ event.resource.name }} was rolled back"),
 }
+_TO_PEOPLE = "Tells whom DIGITS_NOTIFY_URL named when digits deploy was last called"
 _RUN_FAILED, _RUN_DIED = "digits: run failed", "digits: run died"
 
 
@@ -76,6 +78,7 @@ def _notice(name: str, block: UUID) -> AutomationCore:
     event, subject = _NOTICES[name]
     return AutomationCore(
         name=name,
+        description=_TO_PEOPLE,
         trigger=EventTrigger(
             expect={event},
             match=ResourceSpecification({"prefect.resource.id": "digits.dataset.*"}),
@@ -90,6 +93,7 @@ def _notice(name: str, block: UUID) -> AutomationCore:
 def _failed(pool: str, block: UUID) -> AutomationCore:
     return AutomationCore(
         name=_RUN_FAILED,
+        description=_TO_PEOPLE,
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
@@ -113,6 +117,7 @@ def _died(pool: str) -> AutomationCore:
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     return AutomationCore(
         name=_RUN_DIED,
+        description="A run that gives no sign of life any more is shown as crashed",
         trigger=EventTrigger(
             after={alive},
             expect={alive, *ends},

@@ -44,7 +44,11 @@ class _Fits(NamedTuple):
 
 @flow(name="train", flow_run_name="train {dataset}", task_runner=task_runner(Settings.load()))
 def train(dataset: str) -> Trained:
-    """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date."""
+    """Bring the dataset's snapshot, split, candidates, evaluation and registered version up to date.
+
+    Args:
+        dataset: Name of the dataset in params.yaml.
+    """
     project = Project.find()
     settings = Settings.load(project.root)
     with (

@@ -15,10 +15,8 @@ __all__ = ["validate"]
 def validate(dataset: str = "all") -> list[str]:
     """Hold the snapshot of a dataset against its contract, or those of all datasets that have one.
 
-    Parameters
-    ----------
-    dataset
-        Name of the dataset in params.yaml, or ``all``.
+    Args:
+        dataset: Name of the dataset in params.yaml, or all.
 
     Returns
     -------

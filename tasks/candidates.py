@@ -73,10 +73,15 @@ def evaluate(
     )
     create_table_artifact(
         key=f"leaderboard-{name}",
-        table=[row.as_dict() for row in done.rows],
+        table=[_rounded(row.as_dict()) for row in done.rows],
         description=f"Candidates for {dataset}, best validation accuracy first",
     )
     return done
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as people read it."""
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
 @task(task_run_name="register {dataset}", cache_policy=NO_CACHE)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from prefect.events import emit_event
 
-__all__ = ["CONTRACT_VIOLATED", "PROMOTED", "PROMOTION_REFUSED", "tell"]
+__all__ = ["CONTRACT_VIOLATED", "PROMOTED", "PROMOTION_REFUSED", "ROLLED_BACK", "tell"]
 
-CONTRACT_VIOLATED, PROMOTION_REFUSED, PROMOTED = (
-    "digits.contract-violated",
-    "digits.promotion-refused",
-    "digits.promoted",
-)
+CONTRACT_VIOLATED = "digits.contract-violated"
+PROMOTED, PROMOTION_REFUSED, ROLLED_BACK = "digits.promoted", "digits.promotion-refused", "digits.rolled-back"
 
 
 def tell(event: str, *, dataset: str, message: str) -> None:

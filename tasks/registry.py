@@ -12,7 +12,7 @@ from digits.project import Project
 from digits.registry.history import Entry
 from digits.steps import promotion, stages
 from digits.steps.promotion import Answer, Proposal, Stage
-from tasks.notices import PROMOTED, PROMOTION_REFUSED, tell
+from tasks.notices import PROMOTED, PROMOTION_REFUSED, ROLLED_BACK, tell
 
 __all__ = ["conclude", "propose", "rollback"]
 
@@ -34,18 +34,22 @@ def propose(dataset: str, *, memory: Tracking, version: int | None, to: Stage, f
 
 @task(task_run_name="conclude {dataset}", cache_policy=NO_CACHE)
 def conclude(dataset: str, proposal: Proposal, *, memory: Tracking, answer: Answer | None) -> Entry:
-    """Move the alias, or record why not; either is told to whoever waits for it."""
+    """Move the alias, or record why not; either is told."""
     try:
-        entry = promotion.conclude(Project.find(), dataset, proposal, memory=memory, answer=answer)
+        done = promotion.conclude(Project.find(), dataset, proposal, memory=memory, answer=answer)
     except GateFailed as error:
         tell(PROMOTION_REFUSED, dataset=dataset, message=str(error))
         raise
     if not proposal.done:
-        tell(PROMOTED, dataset=dataset, message=f"version {entry.version} is @{entry.stage}: {entry.reason}")
-    return entry
+        tell(PROMOTED, dataset=dataset, message=f"version {done.version} is @{done.stage} now: {done.reason}")
+    return done
 
 
 @task(task_run_name="rollback {dataset}", cache_policy=NO_CACHE)
 def rollback(dataset: str, *, memory: Tracking, reason: str) -> Entry:
     """Give production back to the version that served before."""
-    return stages.rollback(Project.find(), dataset, memory=memory, reason=reason)
+    done = stages.rollback(Project.find(), dataset, memory=memory, reason=reason)
+    tell(
+        ROLLED_BACK, dataset=dataset, message=f"version {done.version} serves again: {done.reason or 'no reason given'}"
+    )
+    return done

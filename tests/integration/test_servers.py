@@ -35,7 +35,7 @@ from flows.servers import Servers
 pytestmark = pytest.mark.timeout(600)
 
 #: The second one's fit takes some seconds, in which somebody can be killed.
-FAMILIES = {"logistic_regression": {}, "random_forest": {"trees": 300}}
+FAMILIES = {"logistic_regression": {}, "random_forest": {"trees": 100}}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -269,6 +269,23 @@ def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> No
     assert served.client().search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") == []
 
 
+def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
+    """A version that has not earned it is refused; one that is forced is promoted; either is told, with the reason."""
+    served.heard.clear()
+    refused = served.checkout.digits("registry", "promote", "digits")
+    assert refused.returncode == 3, refused.stderr
+    forced = served.checkout.digits("registry", "promote", "digits", "--force", "--reason", "as a test")
+    assert forced.returncode == 0, forced.stderr
+    served.until(lambda: len(served.heard) >= 2 or None, seconds=20)
+    told = {message["subject"]: message["text"] for message in served.heard}
+    assert set(told) == {"A promotion for digits was refused", "A version for digits was promoted"}
+    assert "is not promoted" in told["A promotion for digits was refused"]
+    assert told["A version for digits was promoted"].endswith("is @production now: as a test")
+    form = {item["name"]: item["parameter_openapi_schema"] for item in served.ask("deployments/filter")}["promote"]
+    assert form["properties"]["to"]["enum"] == ["staging", "production"]
+    assert form["required"] == ["dataset"]
+
+
 def test_a_run_that_died_with_everything_is_shown_as_crashed(served: Served) -> None:
     """A run whose machine went down is no longer shown as running once the servers are up again."""
     (deployment,) = served.ask("deployments/filter", deployments={"name": {"any_": ["validate"]}})
@@ -292,7 +309,7 @@ def test_down_leaves_nothing(served: Served) -> None:
     """In the middle of a run: the run is shown as crashed, and no process and no port is left; history stays."""
     served.checkout.params(fit={"seed": 10})
     run_id = served.start("train-digits")
-    served.until(lambda: "fit random_forest" in served.tasks(run_id) or None, seconds=120)
+    served.until(lambda: "ingest digits" in served.tasks(run_id) or None, seconds=120)
     below = [psutil.Process(server["pid"]) for server in served.status().values()]
     below += [child for process in below for child in process.children(recursive=True)]
     assert served.checkout.digits("down").stdout == "the servers have ended\n"

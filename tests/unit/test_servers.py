@@ -52,10 +52,11 @@ def test_deployments_say_when_and_how_often(root: Path) -> None:
     text = (root / "prefect.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text)
     names = {deployment["name"]: deployment for deployment in content["deployments"]}
-    assert {"train-digits", "train-mnist", "validate"} <= set(names)
+    assert set(names) == {"train-digits", "train-mnist", "validate", "promote", "rollback"}
     for deployment in names.values():
         assert all(schedule["timezone"] for schedule in deployment.get("schedules", []))
-        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+        limit = {"limit": 1, "collision_strategy": "CANCEL_NEW"} if "schedules" in deployment else None
+        assert deployment.get("concurrency_limit") == limit
         assert deployment["work_pool"] == {"name": "{{ $DIGITS_WORK_POOL }}"}
         assert (root / deployment["entrypoint"].partition(":")[0]).is_file()
         assert deployment["description"]
