@@ -99,3 +99,12 @@ def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(ParamsError) as caught:
             Project(root=tmp_path).params("digits")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("revision", "dirty"), [("1a2b3c", "false"), ("1a2b3c-dirty", "true")])
+def test_an_image_names_the_code_that_it_was_built_from(tmp_path: Path, revision: str, dirty: str) -> None:
+    """Without git, the tags of a run are those that the image's build has written down; without both, none."""
+    project = Project(root=tmp_path)
+    assert project.git_tags() == {}
+    (tmp_path / ".revision").write_text(f"{revision}\n", encoding="utf-8")
+    assert project.git_tags() == {"git.sha": "1a2b3c", "git.dirty": dirty}
