@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run mnist ui check format test lock
+.PHONY: help setup run mnist ui check format test images images-check lock
 
 BIN := .venv/bin
 # What the tools would otherwise send or say; the command line sets the same for itself.
@@ -31,6 +31,12 @@ format: setup  ## Format the code and mend what the linter can
 
 test: setup  ## Run the whole test suite
 	$(BIN)/python -m pytest
+
+images:  ## Build the container image of the servers and the worker (docker, podman, or buildah as root)
+	@scripts/images
+
+images-check: setup images  ## Run each service of docker/compose.yaml once inside the image (buildah, PostgreSQL)
+	DIGITS_TEST_IMAGE=localhost/digits:latest $(BIN)/python -m pytest -n 0 --timeout 900 tests/integration/test_images.py
 
 lock:  ## Resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

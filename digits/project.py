@@ -18,6 +18,9 @@ __all__ = ["Project"]
 
 PARAMS = "params.yaml"
 
+#: In an image: what `git describe` said of the checkout that it was built from.
+REVISION = ".revision"
+
 
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping, of which YAML would take the last without a word."""
@@ -153,14 +156,22 @@ class Project:
     def git_tags(self) -> dict[str, str]:
         """Return the tags that name the code of a run: commit, and whether files differ from it; empty without git.
 
-        What DVC has recorded of its results does not count as a difference.
+        What DVC has recorded of its results does not count as a difference. In an image, which has no git, they are
+        those of the checkout that it was built from.
         """
         try:
             sha = self._git("rev-parse", "HEAD")
             dirty = bool(self._git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock"))
         except (OSError, subprocess.CalledProcessError):
-            return {}
+            return self._built_from()
         return {"git.sha": sha, "git.dirty": str(dirty).lower()}
+
+    def _built_from(self) -> dict[str, str]:
+        try:
+            sha, _, dirty = (self.root / REVISION).read_text(encoding="utf-8").strip().partition("-")
+        except OSError:
+            return {}
+        return {"git.sha": sha, "git.dirty": str(bool(dirty)).lower()}
 
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=True)

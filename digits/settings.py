@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     prefect_api_url
         ``PREFECT_API_URL``: the Prefect server; that of `digits up` by default, and where there is none a private one
         for the length of a run.
+    prefect_api_auth_string
+        ``PREFECT_API_AUTH_STRING``: the account on the Prefect server, ``USER:PASSWORD``, where it asks for one.
     """
 
     model_config = SettingsConfigDict(env_prefix="DIGITS_", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -125,6 +127,7 @@ class Settings(BaseSettings):
     cache: Path = Path("digits-cache")
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
+    prefect_api_auth_string: str | None = Field(default=None, validation_alias="PREFECT_API_AUTH_STRING", repr=False)
 
     @classmethod
     def load(cls, root: Path | None = None) -> Settings:

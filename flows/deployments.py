@@ -56,8 +56,10 @@ def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
     if settings.prefect_api_url is None:
         raise ServerError("deployments need a Prefect server; run `digits up`, or set PREFECT_API_URL")
     pool = _pool(project, settings.work_pool)
-    Server(url=settings.prefect_api_url).wait_until_healthy(seconds=ANSWER_SECONDS)
-    prepare_environment({"PREFECT_API_URL": settings.prefect_api_url})
+    account = settings.prefect_api_auth_string
+    Server(url=settings.prefect_api_url, account=account).wait_until_healthy(seconds=ANSWER_SECONDS)
+    known = {"PREFECT_API_URL": settings.prefect_api_url, "PREFECT_API_AUTH_STRING": account}
+    prepare_environment({name: value for name, value in known.items() if value})
     from prefect.client.orchestration import get_client
 
     from flows.notifications import apply_automations

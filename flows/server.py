@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import subprocess
 import sys
@@ -9,11 +10,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from socket import socket
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import psutil
 
@@ -44,11 +46,14 @@ class Server:
         The private server's process; None for a server that somebody else runs.
     log
         The private server's log.
+    account
+        ``USER:PASSWORD``, where the server asks for them.
     """
 
     url: str
     process: subprocess.Popen[bytes] | None = None
     log: Path | None = None
+    account: str | None = field(default=None, repr=False)
 
     def wait_until_healthy(self, *, seconds: float = START_SECONDS) -> None:
         """Wait until the server answers.
@@ -56,7 +61,7 @@ class Server:
         Raises
         ------
         ServerError
-            It does not within `seconds`, or the private one has ended.
+            It does not within `seconds`, or the private one has ended, or it does not know the account.
         """
         end = time.monotonic() + seconds
         while (fault := self.fault()) is not None:
@@ -68,19 +73,31 @@ class Server:
                     f"no Prefect server answers at {self.url} ({fault}); {f'see {self.log}' if self.log else mend}"
                 )
             time.sleep(POLL_SECONDS)
+        refusal = self._ask("admin/version") if self.process is None else None  # its health it tells to everybody
+        if isinstance(refusal, HTTPError) and refusal.code == HTTPStatus.UNAUTHORIZED:
+            raise ServerError(
+                f"the Prefect server at {self.url} does not know the account that asks (401); "
+                "set PREFECT_API_AUTH_STRING to USER:PASSWORD of one that it has"
+            ) from refusal
 
     def fault(self) -> Exception | None:
-        """Return why the server does not answer, None when it does. One on loopback is not asked through a proxy."""
+        """Return why the server does not answer, None when it does."""
+        return self._ask("health")
+
+    def _ask(self, path: str) -> Exception | None:
+        """Return why the server does not answer what is asked. One on loopback is not asked through a proxy."""
         proxies = urllib.request.ProxyHandler({} if self.url.startswith(f"http://{LOOPBACK}:") else None)
+        account = base64.b64encode((self.account or "").encode()).decode()
         try:
-            with urllib.request.build_opener(proxies).open(f"{self.url}/health", timeout=HEALTH_SECONDS):
+            request = urllib.request.Request(f"{self.url}/{path}", headers={"Authorization": f"Basic {account}"})  # noqa: S310 - the user's own server
+            with urllib.request.build_opener(proxies).open(request, timeout=HEALTH_SECONDS):
                 return None
         except (URLError, HTTPException, OSError, ValueError) as error:
             return error
 
 
 @contextmanager
-def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
+def prefect_server(url: str | None, *, state: Path, account: str | None = None) -> Iterator[Server]:
     """Yield a Prefect server that runs inside the block.
 
     Call it before Prefect is imported: a private server starts while the libraries are loaded, so it may not answer
@@ -92,17 +109,18 @@ def prefect_server(url: str | None, *, state: Path) -> Iterator[Server]:
         API address of a server that is running; None starts a private one on a free loopback port.
     state
         Folder for the private server's database and log.
+    account
+        ``USER:PASSWORD`` on the server at `url`, where it asks for them.
 
     Raises
     ------
     ServerError
-        The server at `url` does not answer.
+        The server at `url` does not answer, or does not know the account.
     """
     if url is not None:
-        prepare_environment(
-            {"PREFECT_API_URL": url}
-        )  # where it stands in the project's .env alone, Prefect does not see it
-        server = Server(url=url)
+        # What stands in the project's .env alone, Prefect does not see.
+        prepare_environment({"PREFECT_API_URL": url, **({"PREFECT_API_AUTH_STRING": account} if account else {})})
+        server = Server(url=url, account=account)
         server.wait_until_healthy(seconds=HEALTH_SECONDS)
         yield server
         return

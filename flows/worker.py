@@ -17,10 +17,10 @@ __all__ = ["main"]
 def main(pool: str) -> None:
     """Wait until the Prefect server answers; then be its worker for a pool of processes."""
     prepare_environment()
-    url = Settings.load(Project.find().root).prefect_api_url
-    if url is None:
+    settings = Settings.load(Project.find().root)
+    if (url := settings.prefect_api_url) is None:
         raise ServerError("a worker needs a Prefect server; set PREFECT_API_URL")
-    Server(url=url).wait_until_healthy()
+    Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy()
     command = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", platform.node()]
     os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - arguments of our own, no shell
 

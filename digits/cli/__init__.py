@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -53,6 +54,9 @@ INTERRUPTED = 130
 #: What the system refuses for reasons that people can mend; any other `OSError` is a bug, and shows its traceback.
 _REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
+#: What NumPy says of an array for which there was no room: its error has no number.
+_HALF_WRITTEN = re.compile(r"\d+ requested and \d+ written")
+
 
 def main() -> NoReturn:
     """Run the command line; an error of `digits.errors`, or of what was typed, is one line, never a traceback."""
@@ -78,7 +82,7 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        if error.errno not in _REFUSALS:
+        if error.errno not in _REFUSALS and not _HALF_WRITTEN.fullmatch(str(error)):
             raise
         sys.stderr.write(f"digits: the system refuses: {error}; is the disk full, or the folder not writable?\n")
         code = 1

@@ -20,17 +20,27 @@ __all__ = ["answering", "connect", "first_line", "has_no_store", "holds_nothing"
 CONNECT_SECONDS = 5.0
 _SQLITE = "sqlite:///"
 
+#: What MLflow calls a wrong user or password.
+_NO_ACCOUNT = "UNAUTHENTICATED"
+
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn what MLflow raises in the block into a `ServerError` of one line; also a decorator."""
+    """Turn what MLflow, or its database, raises in the block into a `ServerError` of one line; also a decorator."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
+        if getattr(error, "error_code", None) == _NO_ACCOUNT:
+            raise ServerError(
+                "MLflow does not know the account that asks (401); set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD to one that it has"
+            ) from error
         raise ServerError(
-            f"MLflow does not do as asked ({first_line(error)}); is the server of MLFLOW_TRACKING_URI there?"
+            f"MLflow does not do as asked ({first_line(error)}); is the server of MLFLOW_TRACKING_URI there, and room "
+            "on its disk?"
         ) from error
 
 

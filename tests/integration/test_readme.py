@@ -47,7 +47,15 @@ def test_the_steps_work_as_written(root: Path, make_checkout: Any) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/architecture.md", "docs/params.md", "docs/gates.md", "docs/evaluation.md", "CONTRIBUTING.md"],
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/params.md",
+        "docs/gates.md",
+        "docs/evaluation.md",
+        "docs/operations.md",
+        "CONTRIBUTING.md",
+    ],
 )
 def test_links_lead_somewhere(root: Path, page: str) -> None:
     """Every relative link and picture of a page exists."""

@@ -108,7 +108,7 @@ def test_a_name_that_is_a_number_is_refused(tmp_path: Path) -> None:
         Project(root=tmp_path).params("minst")
 
 
-@pytest.mark.parametrize("copied", ["      seed: 0\n", "        svm: {components: 40, gamma: 0.3}\n"])
+@pytest.mark.parametrize("copied", ["      seed: 0\n", "        svm: {components: 60, gamma: 0.2}\n"])
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path, root: Path, copied: str) -> None:
     """Of two values for one key YAML takes the last; nobody knows which one was meant."""
     text = (root / "params.yaml").read_text(encoding="utf-8")
@@ -116,3 +116,12 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, root: Path, copied: 
     with pytest.raises(ParamsError, match=rf"key {copied.partition(':')[0].strip()} stands twice.*line \d+") as caught:
         Project(root=tmp_path).params("digits")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("revision", "dirty"), [("1a2b3c", "false"), ("1a2b3c-dirty", "true")])
+def test_an_image_names_the_code_that_it_was_built_from(tmp_path: Path, revision: str, dirty: str) -> None:
+    """Without git, the tags of a run are those that the image's build has written down; without both, none."""
+    project = Project(root=tmp_path)
+    assert project.git_tags() == {}
+    (tmp_path / ".revision").write_text(f"{revision}\n", encoding="utf-8")
+    assert project.git_tags() == {"git.sha": "1a2b3c", "git.dirty": dirty}

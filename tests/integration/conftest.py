@@ -1,0 +1,254 @@
+"""Real servers for tests: PostgreSQL, and the services of docker/compose.yaml."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+#: How docker/compose.yaml names its services and their ports; the store's others are its own affair there.
+SERVICES, PORTS = ("postgres", "store", "mlflow", "prefect"), ("5432", "8333", "5000", "4200", "8080")
+STORE_PORTS = ("master.port", "volume.port", "filer.port", "master.port.grpc", "volume.port.grpc", "filer.port.grpc")
+
+#: States of a flow run that has not ended.
+OPEN = {"SCHEDULED", "PENDING", "RUNNING"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Postgres:
+    """A PostgreSQL server of our own, in a folder of its own, on loopback.
+
+    It refuses to run as root: then it runs as the user whom Debian's package makes.
+    """
+
+    def __init__(self, programs: Path) -> None:
+        self.programs = programs
+        self.port = _free_port()
+        self.password = secrets.token_hex(12)
+        self._user = "postgres" if os.getuid() == 0 else None
+        self.folder = Path(tempfile.mkdtemp(prefix="digits-postgres-"))  # pytest's folders are closed to other users
+        password = self.folder / "password"
+        password.write_text(self.password, encoding="utf-8")
+        if self._user:
+            for path in (self.folder, password):
+                shutil.chown(path, self._user)
+        given = ["--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256", "--locale=C.UTF-8", "--no-sync"]
+        self._run("initdb", *given, f"--pgdata={self.folder / 'data'}")
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        self._control("start", "--wait", "--log", str(self.folder / "log"), "--options", options)
+
+    def kill(self) -> None:
+        """End it at once, as a kill would: it recovers from its log when it starts again."""
+        self._control("stop", "--mode=immediate")
+
+    def remove(self) -> None:
+        """End it, if it runs, and take its folder away."""
+        if (self.folder / "data" / "postmaster.pid").exists():
+            self.kill()
+        shutil.rmtree(self.folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What PostgreSQL's own programs need to reach it as the superuser."""
+        return {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "postgres", "PGPASSWORD": self.password}
+
+    def url(self, database: str) -> str:
+        """Return the address of a database for SQLAlchemy."""
+        return f"postgresql+psycopg://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def sql(self, statement: str) -> None:
+        """Run a statement as the superuser."""
+        command = [self.programs / "psql", "--command", statement]
+        subprocess.run(command, env={**os.environ, **self.environment}, check=True, capture_output=True)
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", f"--pgdata={self.folder / 'data'}", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        with (self.folder / "said").open("ab") as said:  # no pipe: the server that is started would hold it open
+            command = [self.programs / program, *arguments]
+            subprocess.run(command, cwd=self.folder, user=self._user, check=True, stdout=said, stderr=said)
+
+
+class Team:
+    """The services of docker/compose.yaml as processes of this machine: the very commands, on free ports.
+
+    Parameters
+    ----------
+    root
+        The checkout in which those of our own image work.
+    postgres
+        Stands in for the service of that name.
+    home
+        An empty home, and a place for what they say.
+    inside
+        What goes before a command of our own image, given its environment, to run it in a container.
+    """
+
+    def __init__(
+        self, root: Path, *, postgres: Postgres, home: Path, inside: Callable[[dict[str, str]], list[str]] | None = None
+    ) -> None:
+        self.root, self.home = root, home
+        self._postgres, self._inside = postgres, inside
+        blank = re.findall(r"^([A-Z_]+)=$", (ROOT / "docker/.env.example").read_text(encoding="utf-8"), re.MULTILINE)
+        self.values = {name: secrets.token_hex(12) for name in blank} | {"STORE_ACCESS_KEY": "digits"}
+        self._ports = {port: str(_free_port()) for port in PORTS} | {"5432": str(postgres.port)}
+        compose = (ROOT / "docker/compose.yaml").read_text(encoding="utf-8")
+        filled = re.sub(r"\$\{(\w+):([?-])([^}]*)\}", self._value, compose)
+        self._services: dict[str, Any] = yaml.safe_load(filled)["services"]
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def up(self, *, until: str = "worker") -> None:
+        """Start every service when those that it depends on are there."""
+        given = self.environment("postgres") | self._postgres.environment
+        subprocess.run(["sh", ROOT / "docker/databases.sh"], env=given, check=True)
+        for service in self._services:
+            if service != "postgres":
+                self.start(service)
+            if "healthcheck" in self._services[service]:
+                continue
+            assert self._processes[service].wait(120) == 0, self.log(service)
+
+    def start(self, service: str) -> None:
+        """Start a service as its command says, once those that it depends on are healthy or have ended well."""
+        for other, when in self._services[service].get("depends_on", {}).items():
+            if when["condition"] == "service_healthy":
+                self.wait_until_healthy(other)
+        environment = self.environment(service)
+        command = [self._here(part) for part in self._services[service]["command"]]
+        if service == "store":
+            command = ["weed", *(part.replace("/data", str(self.home / "store")) for part in command)]
+            command += [f"-{name}={_free_port()}" for name in (*STORE_PORTS, "s3.port.grpc")]
+            (self.home / "store").mkdir()
+        elif self._inside:
+            command = [*self._inside(environment), *command]
+        with (self.home / f"{service}.log").open("ab") as said:
+            process = subprocess.Popen(command, cwd=self.root, env=environment, stdout=said, stderr=said)
+        self._processes[service] = process
+
+    def wait_until_healthy(self, service: str, seconds: float = 180) -> None:
+        """Wait until the health check of the compose file succeeds."""
+        test = [self._here(part) for part in self._services[service]["healthcheck"]["test"][1:]]
+        end = time.monotonic() + seconds
+        while subprocess.run(test, env=self.environment(service), capture_output=True, check=False).returncode:
+            assert service == "postgres" or self._processes[service].poll() is None, self.log(service)
+            assert time.monotonic() < end, self.log(service)
+            time.sleep(0.3)
+
+    def down(self) -> None:
+        """End every process, with all below it."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+                for each in family:
+                    each.kill()
+                process.wait()
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Return the environment of a service, and nothing of this process's beside it."""
+        values = {name: self._here(value) for name, value in self._services[service].get("environment", {}).items()}
+        hosts = {name: "127.0.0.1" for name, value in values.items() if name.endswith("HOST") and value in SERVICES}
+        path = f"{Path(sys.executable).parent}:{self._postgres.programs}:{os.environ['PATH']}"
+        own = {"PATH": path, "HOME": str(self.home), "DVC_GLOBAL_CONFIG_DIR": "docker/dvc", "DIGITS_WORKERS": "1"}
+        return {**own, **values, **hosts}
+
+    def log(self, service: str) -> str:
+        """Return the end of what a service said."""
+        return (self.home / f"{service}.log").read_text(errors="replace")[-4000:]
+
+    def url(self, service: str) -> str:
+        """Return where a service listens."""
+        return f"http://127.0.0.1:{self._ports[{'mlflow': '5000', 'prefect': '4200', 'store': '8333'}[service]]}"
+
+    def prefect(self, method: str, path: str, /, **json: Any) -> Any:
+        """Ask Prefect's API."""
+        account = ("admin", self.values["PREFECT_PASSWORD"])
+        answer = httpx.request(method, f"{self.url('prefect')}/api/{path}", auth=account, json=json or None, timeout=60)
+        return answer.raise_for_status().json()
+
+    def mlflow(self, method: str, path: str, /, **given: Any) -> Any:
+        """Ask MLflow's API."""
+        account = ("admin", self.values["MLFLOW_PASSWORD"])
+        where: dict[str, Any] = {"params" if method == "GET" else "json": given}
+        url = f"{self.url('mlflow')}/api/2.0/mlflow/{path}"
+        return httpx.request(method, url, auth=account, timeout=60, **where).raise_for_status().json()
+
+    def train(self) -> str:
+        """Let the worker run the deployment now, and return the id of the flow run."""
+        deployment = self.prefect("GET", "deployments/name/train/train-digits")["id"]
+        return str(self.prefect("POST", f"deployments/{deployment}/create_flow_run", state={"type": "SCHEDULED"})["id"])
+
+    def end_of(self, run: str, seconds: float = 400) -> str:
+        """Wait until a flow run has ended, and return how."""
+        end = time.monotonic() + seconds
+        while (state := self.prefect("GET", f"flow_runs/{run}")["state_type"]) in OPEN:
+            assert time.monotonic() < end, f"{state}\n{self.log('worker')}"
+            time.sleep(0.5)
+        return str(state)
+
+    def runs(self, condition: str = "") -> list[Any]:
+        """Return the runs of the experiment in MLflow; none before there is one."""
+        found = self.mlflow("POST", "experiments/search", max_results=10, filter="name = 'digits'").get(
+            "experiments", []
+        )
+        ids = [experiment["experiment_id"] for experiment in found]
+        return (
+            list(self.mlflow("POST", "runs/search", experiment_ids=ids, filter=condition).get("runs", []))
+            if ids
+            else []
+        )
+
+    def _value(self, match: re.Match[str]) -> str:
+        name, kind, default = match.groups()
+        assert kind == "-" or name in self.values, f"{name} is not in docker/.env.example"
+        return self.values.get(name, default)
+
+    def _here(self, text: str) -> str:
+        """Return a value of the compose file with hosts and ports of this machine."""
+        text = re.sub(rf"\b({'|'.join(SERVICES)})(?=:\d)", "127.0.0.1", text.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104 - not to listen there
+        return re.sub(rf"\b({'|'.join(PORTS)})\b", lambda match: self._ports[match[1]], text)
+
+
+@pytest.fixture(scope="session")
+def make_team() -> type[Team]:
+    """Return what makes the servers of a team."""
+    return Team
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """Return a real PostgreSQL server that holds nothing, or skip."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    program = str(found[-1]) if found else shutil.which("initdb")
+    if program is None:
+        pytest.skip("PostgreSQL is not installed")
+    server = Postgres(Path(program).parent)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

@@ -1,0 +1,147 @@
+"""The servers of docker/compose.yaml without containers: the very commands that it names, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from mlflow import MlflowClient  # noqa: TID253 - these tests need it
+
+from digits.experiments.tracking import Tracking
+
+pytestmark = pytest.mark.timeout(900)
+
+#: Fast, and long enough to be met at work.
+FAMILIES = {"decision_tree": {"components": 10}, "mlp": {"epochs": 40, "hidden": [64], "components": 60}}
+
+
+@pytest.fixture(scope="module")
+def team(
+    root: Path, make_checkout: Any, make_team: Any, postgres: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """Return the servers of a team, all of them up."""
+    checkout = make_checkout(FAMILIES)
+    for name in ("docker", "flows", "tasks"):
+        shutil.copytree(root / name, checkout.root / name)
+    shutil.copy(root / "prefect.yaml", checkout.root)
+    team = make_team(checkout.root, postgres=postgres, home=tmp_path_factory.mktemp("team"))
+    team.checkout, team.postgres = checkout, postgres
+    try:
+        team.up()
+        yield team
+    finally:
+        team.down()
+
+
+def test_a_deployed_flow_runs_through_the_servers_of_the_compose_file(team: Any) -> None:
+    """Through a worker, into PostgreSQL and the object store: run, model and plots are found through both APIs."""
+    run = team.train()
+    assert team.end_of(run) == "COMPLETED", team.log("worker")
+    tasks = team.prefect("POST", "task_runs/filter", flow_runs={"id": {"any_": [run]}})
+    assert {"fit mlp", "fit decision_tree", "evaluate digits", "register digits"} <= {task["name"] for task in tasks}
+    waiting = team.prefect("POST", "flow_runs/filter", flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}})
+    assert any(each["auto_scheduled"] for each in waiting), "the scheduler makes no runs"
+    named = {"name": "digits-classifier", "alias": "production"}
+    assert team.mlflow("GET", "registered-models/alias", **named)["model_version"]["version"] == "1"
+    candidates = team.runs("tags.kind = 'candidate'")
+    assert {candidate["info"]["status"] for candidate in candidates} == {"FINISHED"}
+    plots = team.mlflow("GET", "artifacts/list", run_id=candidates[0]["info"]["run_id"], path="plots")["files"]
+    assert any(item["path"].endswith(".png") for item in plots)
+    assert any(item["Key"].endswith("plots") or "/plots/" in item["Key"] for item in _objects(team, "mlflow"))
+
+
+def test_postgres_killed_during_a_run_costs_no_run(team: Any) -> None:
+    """Killed while a family is fitted and back some seconds later: the run ends and says how, the next one is whole."""
+    team.checkout.params(split={"seed": 1})
+    run = team.train()
+    while not team.runs("tags.family = 'mlp' and attributes.status = 'RUNNING'"):
+        time.sleep(0.2)
+    team.postgres.kill()
+    time.sleep(5)
+    team.postgres.start()
+    assert team.end_of(run) in {"COMPLETED", "CRASHED", "FAILED"}
+    assert team.end_of(team.train()) == "COMPLETED", team.log("worker")
+    assert team.runs("attributes.status = 'RUNNING'") == []
+
+
+def test_a_wrong_password_is_one_line(team: Any) -> None:
+    """MLflow's and Prefect's refusals are named, with the variable to set; nothing is made."""
+    known = team.environment("worker")
+    cases = {"MLFLOW_TRACKING_PASSWORD": "wrong-password", "PREFECT_API_AUTH_STRING": "admin:wrong"}
+    for name, value in cases.items():
+        done = team.checkout.digits("run", "digits", **{**known, name: value})
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert "(401)" in done.stderr
+        assert name in done.stderr
+
+
+def test_results_travel_through_the_store(team: Any) -> None:
+    """`dvc push` in the worker's checkout puts the snapshot into the bucket of the compose file."""
+    command = ["dvc", "push", "--quiet", "split@digits", "--with-deps"]
+    done = subprocess.run(
+        command, cwd=team.root, env=team.environment("worker"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert _objects(team, "dvc")
+
+
+def test_a_backup_restores(team: Any) -> None:
+    """What `pg_dumpall` gives, read into an empty PostgreSQL, is the registry as it was, with its passwords."""
+    old, new = team.postgres, type(team.postgres)(team.postgres.programs)
+    try:
+        new.start()
+        with (old.folder / "dump.sql").open("w+b") as dump:
+            back_up = [old.programs / "pg_dumpall", "--clean", "--if-exists"]
+            subprocess.run(back_up, env=old.environment, stdout=dump, check=True)
+            dump.seek(0)
+            restore = [new.programs / "psql", "--quiet"]
+            subprocess.run(restore, env=new.environment, stdin=dump, check=True, capture_output=True)
+        new.password = old.password
+        versions = MlflowClient(new.url("mlflow")).search_model_versions("name = 'digits-classifier'")
+        assert [version.version for version in versions]
+        mlflow_account = f"postgresql+psycopg://mlflow:{team.values['MLFLOW_DB_PASSWORD']}@127.0.0.1:{new.port}/mlflow"
+        assert MlflowClient(mlflow_account).get_experiment_by_name("digits") is not None
+    finally:
+        new.remove()
+
+
+def test_a_store_moves_from_sqlite(team: Any, tmp_path: Path) -> None:
+    """Runs, registry and files of a checkout are those of PostgreSQL and the object store; a second time is refused."""
+    old = Tracking(
+        f"sqlite:///{tmp_path / 'mlflow/mlflow.db'}", dataset="other", artifacts=tmp_path / "mlflow/artifacts"
+    )
+    run = old.client.create_run(old.experiment_id, tags={"family": "svm"})
+    old.client.log_metric(run.info.run_id, "accuracy", 0.5)
+    old.client.log_text(run.info.run_id, "seven", "candidate/model.txt")
+    old.client.create_registered_model("other-classifier")
+    old.client.create_model_version("other-classifier", f"{run.info.artifact_uri}/candidate", run.info.run_id)
+    team.postgres.sql("CREATE DATABASE moved")
+    environment = team.environment("prepare") | team.postgres.environment | {"PGDATABASE": "moved"}
+    made = subprocess.run(["mlflow", "db", "upgrade", "postgresql+psycopg:///"], env=environment, check=False)
+    assert made.returncode == 0
+    command = [sys.executable, "docker/from_sqlite.py", tmp_path / "mlflow"]
+    for fault in ("", "PostgreSQL holds"):
+        done = subprocess.run(command, cwd=team.root, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, fault in done.stderr) == (1 if fault else 0, True), done.stderr
+    new = MlflowClient(team.postgres.url("moved"))
+    moved = new.get_run(run.info.run_id)
+    assert (moved.data.metrics, moved.data.tags["family"]) == ({"accuracy": 0.5}, "svm")
+    assert moved.info.artifact_uri == f"mlflow-artifacts:/{run.info.run_id}/artifacts"
+    assert f"{run.info.run_id}/artifacts/candidate/model.txt" in {item["Key"] for item in _objects(team, "mlflow")}
+    version = new.get_model_version("other-classifier", "1")
+    assert version.source == f"{moved.info.artifact_uri}/candidate"
+    assert new.create_experiment("next") > old.experiment_id
+
+
+def _objects(team: Any, bucket: str) -> list[Any]:
+    """Return what lies in a bucket of the object store."""
+    key = {"aws_access_key_id": "digits", "aws_secret_access_key": team.values["STORE_SECRET_KEY"]}
+    store = boto3.client("s3", endpoint_url=team.url("store"), region_name="us-east-1", **key)
+    return list(store.list_objects_v2(Bucket=bucket).get("Contents", []))
