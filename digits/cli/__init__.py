@@ -38,6 +38,7 @@ app.command("digits.cli.candidates:register", help="Register the best candidate 
 app.command("digits.cli.candidates:leaderboard", help="Show the last evaluation.")
 app.command("digits.cli.registry:app", name="registry", help="Registered versions: promote, roll back, history.")
 app.command("digits.cli.explain:explain", help="Say what a run would reuse or train, and why.")
+app.command("digits.cli.tune:tune", help="Look for better hyper-parameters of a family.")
 app.command("digits.cli.replay:replay", help="Do a recorded fit once more and compare what comes out.")
 app.command("digits.cli.reference:reference", help="Do the systems of five tutorials again, beside ours.")
 app.command("digits.cli.garbage:gc", help="Remove what nothing refers to any more.")

@@ -42,6 +42,7 @@ TAG_NOTE = "mlflow.note.content"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
 TAG_PARENT, TAG_MEMBERS, TAG_EVALUATED = "mlflow.parentRunId", "members", "evaluated"
 KIND_PIPELINE, KIND_CANDIDATE, KIND_REFERENCE = "pipeline", "candidate", "reference"
+KIND_TUNING, KIND_TRIAL = "tuning", "trial"
 CANDIDATE_FOLDER, PLOTS_FOLDER = "candidate", "plots"
 METRIC_FIT_SECONDS = "fit_seconds"
 
@@ -267,6 +268,42 @@ class Tracking:
     def describe(self, note: str) -> None:
         """Set the note of the experiment, in Markdown."""
         self.client.set_experiment_tag(self.experiment_id, TAG_NOTE, note)
+
+    def start_tuning_run(self, family: str, *, snapshot: Snapshot, tags: Mapping[str, str]) -> str:
+        """Start the parent run of a search for a family's hyper-parameters and return its id."""
+        run = self._create_run(
+            f"{family} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            tags={TAG_KIND: KIND_TUNING, TAG_FAMILY: family, TAG_SNAPSHOT: snapshot.digest, **tags},
+        )
+        self._log_dataset(run.info.run_id, snapshot=snapshot)
+        return str(run.info.run_id)
+
+    @contextmanager
+    def trial(self, number: int, *, params: Mapping[str, Any], parent: str) -> Iterator[dict[str, float]]:
+        """Make a run of one trial below its search; the figures that the block puts into the dictionary are logged."""
+        from mlflow.entities import Metric, Param
+
+        run = self._create_run(f"trial {number}", tags={TAG_KIND: KIND_TRIAL, TAG_PARENT: parent})
+        self.client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        figures: dict[str, float] = {}
+        with self.finishing(run.info.run_id):
+            yield figures
+            now = int(time.time() * 1000)
+            self.client.log_batch(run.info.run_id, [Metric(key, value, now, 0) for key, value in figures.items()])
+
+    def log_found(self, run_id: str, *, params: Mapping[str, Any], accuracy: float, before: float | None) -> None:
+        """Log the winner of a search, and the accuracy of the values that were there before, onto its run."""
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        figures = {"validation_accuracy": accuracy}
+        if before is not None:
+            figures["validation_accuracy_before"] = before
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in figures.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
 
     def fit_seconds(self) -> dict[str, float]:
         """Return family → seconds of its last finished fit, for those that have one."""

@@ -218,6 +218,10 @@ def _start_worker() -> None:
     prepare_environment(ONE_THREAD)
     gc.set_threshold(GARBAGE_THRESHOLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Before the first call is taken from the pipe: a worker that imports while it holds the pipe, on a busy machine for
+    # longer than the others wait for it, is taken for one that was killed, and the pool with it.
+    import digits.experiments.fitting  # noqa: F401
+
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -17,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from digits.models.family import Family
+from digits.models.family import Family, Search
 from digits.models.features import FeatureName, features
 from digits.models.mlp import FixedEpochsMLP
 from digits.models.svm import RbfSVC
@@ -67,7 +67,7 @@ class LogisticRegression(_FeatureFamily):
 
     name: ClassVar[str] = "logistic_regression"
 
-    C: float = Field(default=1.0, gt=0)
+    C: Annotated[float, Search(0.1, 100, log=True)] = Field(default=1.0, gt=0)
     max_iter: int = Field(default=300, ge=1)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
@@ -81,8 +81,8 @@ class Sgd(_FeatureFamily):
 
     name: ClassVar[str] = "sgd"
 
-    alpha: float = Field(default=1e-5, gt=0)
-    epochs: int = Field(default=10, ge=1)
+    alpha: Annotated[float, Search(1e-6, 1e-3, log=True)] = Field(default=1e-5, gt=0)
+    epochs: Annotated[int, Search(5, 30)] = Field(default=10, ge=1)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted classifier at the end of the pipeline."""
@@ -102,15 +102,18 @@ class DecisionTree(_FeatureFamily):
 
     name: ClassVar[str] = "decision_tree"
 
-    components: int | None = Field(default=20, ge=1, le=10_000)
+    components: Annotated[int | None, Search(10, 60)] = Field(default=20, ge=1, le=10_000)
     max_depth: int | None = Field(default=None, ge=1)
-    min_samples_leaf: int = Field(default=5, ge=1)
+    min_samples_leaf: Annotated[int, Search(1, 20, log=True)] = Field(default=5, ge=1)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted classifier at the end of the pipeline."""
         return DecisionTreeClassifier(
             max_depth=self.max_depth, min_samples_leaf=self.min_samples_leaf, random_state=seed
         )
+
+
+_MAX_FEATURES = Search(choices=("sqrt", "log2", 6, 12, 30))
 
 
 class _Forest(_FeatureFamily):
@@ -127,8 +130,8 @@ class _Forest(_FeatureFamily):
     """
 
     trees: int = Field(default=100, ge=1, le=2_000)
-    max_features: Literal["sqrt", "log2"] | Annotated[int, Field(ge=1)] = "log2"
-    min_samples_leaf: int = Field(default=1, ge=1)
+    max_features: Annotated[Literal["sqrt", "log2"] | Annotated[int, Field(ge=1)], _MAX_FEATURES] = "log2"
+    min_samples_leaf: Annotated[int, Search(1, 5)] = Field(default=1, ge=1)
 
 
 class RandomForest(_Forest):
@@ -136,7 +139,7 @@ class RandomForest(_Forest):
 
     name: ClassVar[str] = "random_forest"
 
-    max_samples: float = Field(default=0.5, gt=0, le=1)
+    max_samples: Annotated[float, Search(0.3, 1)] = Field(default=0.5, gt=0, le=1)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted classifier at the end of the pipeline."""
@@ -155,7 +158,7 @@ class ExtraTrees(_Forest):
 
     name: ClassVar[str] = "extra_trees"
 
-    max_features: Literal["sqrt", "log2"] | Annotated[int, Field(ge=1)] = 12
+    max_features: Annotated[Literal["sqrt", "log2"] | Annotated[int, Field(ge=1)], _MAX_FEATURES] = 12
 
     def classifier(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted classifier at the end of the pipeline."""
@@ -173,12 +176,12 @@ class GradientBoosting(_FeatureFamily):
 
     name: ClassVar[str] = "gradient_boosting"
 
-    components: int | None = Field(default=60, ge=1, le=10_000)
+    components: Annotated[int | None, Search(30, 120)] = Field(default=60, ge=1, le=10_000)
     rounds: int = Field(default=100, ge=1)
-    learning_rate: float = Field(default=0.2, gt=0, le=1)
-    max_leaf_nodes: int = Field(default=31, ge=2)
-    min_samples_leaf: int = Field(default=20, ge=1)
-    l2_regularization: float = Field(default=5.0, ge=0)
+    learning_rate: Annotated[float, Search(0.05, 0.5, log=True)] = Field(default=0.2, gt=0, le=1)
+    max_leaf_nodes: Annotated[int, Search(4, 63, log=True)] = Field(default=31, ge=2)
+    min_samples_leaf: Annotated[int, Search(5, 50, log=True)] = Field(default=20, ge=1)
+    l2_regularization: Annotated[float, Search(0.1, 20, log=True)] = Field(default=5.0, ge=0)
     max_bins: int = Field(default=63, ge=2, le=255)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
@@ -200,8 +203,8 @@ class KNearestNeighbors(_FeatureFamily):
 
     name: ClassVar[str] = "k_nearest_neighbors"
 
-    components: int | None = Field(default=60, ge=1, le=10_000)
-    neighbors: int = Field(default=6, ge=1)
+    components: Annotated[int | None, Search(20, 120)] = Field(default=60, ge=1, le=10_000)
+    neighbors: Annotated[int, Search(1, 15)] = Field(default=6, ge=1)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted classifier at the end of the pipeline."""
@@ -214,9 +217,9 @@ class Svm(_FeatureFamily):
 
     name: ClassVar[str] = "svm"
 
-    components: int | None = Field(default=100, ge=1, le=10_000)
-    C: float = Field(default=10.0, gt=0)
-    gamma: float = Field(default=0.25, gt=0)
+    components: Annotated[int | None, Search(20, 150)] = Field(default=100, ge=1, le=10_000)
+    C: Annotated[float, Search(1.0, 100.0, log=True)] = Field(default=10.0, gt=0)
+    gamma: Annotated[float, Search(0.05, 1, log=True)] = Field(default=0.25, gt=0)
     holdout: float = Field(default=0.2, gt=0, lt=1)
     cache_mb: float = Field(default=500, gt=0)
 
@@ -230,12 +233,12 @@ class Mlp(_FeatureFamily):
 
     name: ClassVar[str] = "mlp"
 
-    components: int | None = Field(default=100, ge=1, le=10_000)
+    components: Annotated[int | None, Search(30, 200)] = Field(default=150, ge=1, le=10_000)
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (512,)
-    alpha: float = Field(default=1e-4, ge=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    batch_size: int = Field(default=256, ge=1)
-    epochs: int = Field(default=12, ge=1)
+    alpha: Annotated[float, Search(1e-6, 0.1, log=True)] = Field(default=1e-4, ge=0)
+    learning_rate: Annotated[float, Search(3e-4, 0.01, log=True)] = Field(default=1e-3, gt=0)
+    batch_size: Annotated[int, Search(choices=(64, 128, 256, 512))] = Field(default=256, ge=1)
+    epochs: int = Field(default=20, ge=1)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted classifier at the end of the pipeline."""

@@ -8,6 +8,7 @@ evaluated is exactly what is served. ``families`` lists them all.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import Field
@@ -15,7 +16,33 @@ from sklearn.base import BaseEstimator
 
 from digits.params import Section
 
-__all__ = ["Family"]
+__all__ = ["Family", "Search"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Written beside a hyper-parameter: where `digits tune` looks for it.
+
+    Attributes
+    ----------
+    low, high
+        Bounds, both included; whole ones are of a whole number.
+    log
+        Whether small values are told apart as well as large ones.
+    choices
+        The values to choose among, in place of bounds.
+    """
+
+    low: float = 0
+    high: float = 0
+    log: bool = False
+    choices: tuple[int | str, ...] = ()
+
+    def holds(self, value: object) -> bool:
+        """Return whether it looks where `value` is."""
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
 
 class Family(Section):
@@ -42,6 +69,16 @@ class Family(Section):
     def members(self) -> tuple[str, ...]:
         """The families that an ensemble is made of; none for a family that learns from images itself."""
         return ()
+
+    @classmethod
+    def search_space(cls) -> dict[str, Search]:
+        """Return hyper-parameter → where to look for it, for those that can be searched."""
+        return {
+            name: mark
+            for name, field in cls.model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, Search)
+        }
 
     def import_libraries(self) -> None:
         """Import what fits need beyond this module's own imports; a family with heavy ones of its own overrides it."""

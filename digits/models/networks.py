@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from digits.models import tensorflow_runtime
-from digits.models.family import Family
+from digits.models.family import Family, Search
 from digits.models.keras_classifier import KerasClassifier
 from digits.models.processor import has_bfloat16
 from digits.params import Section
@@ -38,12 +38,12 @@ class Network(Family):
     """
 
     epochs: int = Field(default=10, ge=1, le=1000)
-    batch_size: int = Field(default=128, ge=1, le=8192)
-    learning_rate: float = Field(default=3e-3, gt=0, le=1)
+    batch_size: Annotated[int, Search(choices=(32, 64, 128, 256))] = Field(default=128, ge=1, le=8192)
+    learning_rate: Annotated[float, Search(1e-3, 0.03, log=True)] = Field(default=3e-3, gt=0, le=1)
     warm_up: float = Field(default=0.2, ge=0, lt=1)
-    weight_decay: float = Field(default=0.01, ge=0, le=1)
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    weight_decay: Annotated[float, Search(1e-4, 0.1, log=True)] = Field(default=0.01, ge=0, le=1)
+    label_smoothing: Annotated[float, Search(0, 0.15)] = Field(default=0.05, ge=0, lt=1)
+    dropout: Annotated[float, Search(0, 0.5)] = Field(default=0.2, ge=0, lt=1)
     augmentation: Augmentation | None = Augmentation()
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
 

@@ -126,7 +126,7 @@ def test_a_store_moves_from_sqlite(team: Any, tmp_path: Path) -> None:
     environment = team.environment("prepare") | team.postgres.environment | {"PGDATABASE": "moved"}
     made = subprocess.run(["mlflow", "db", "upgrade", "postgresql+psycopg:///"], env=environment, check=False)
     assert made.returncode == 0
-    command = [sys.executable, "docker/from_sqlite.py", tmp_path / "mlflow"]
+    command = [sys.executable, "scripts/from_sqlite.py", tmp_path / "mlflow"]
     for fault in ("", "PostgreSQL holds"):
         done = subprocess.run(command, cwd=team.root, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, fault in done.stderr) == (1 if fault else 0, True), done.stderr
