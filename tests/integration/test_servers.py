@@ -149,17 +149,26 @@ def served(make_checkout: Any, root: Path, prefect_state: Path, heard: Any) -> I
     try:
         up = checkout.digits("up", "--json")
         assert up.returncode == 0, up.stderr
-        due = (datetime.now(tz=UTC) + timedelta(seconds=80)).replace(second=0, microsecond=0)
-        content = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))
-        (daily,) = content["deployments"][0]["schedules"]
-        daily["cron"] = f"{due.minute} {due.hour} * * *"
-        (checkout.root / "prefect.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        deployed = checkout.digits("deploy")
-        assert deployed.returncode == 0, deployed.stderr
+        due = _deployed(checkout, root)
         addresses = [f"http://127.0.0.1:{port}" for port in (prefect, mlflow_port)]
         yield Served(checkout, *addresses, due=due, heard=heard[1])
     finally:
         checkout.digits("down")
+
+
+def _deployed(checkout: Any, root: Path) -> datetime:
+    """Deploy with a run of `train-digits` at a full minute that is soon, and return it."""
+    content = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))
+    (daily,) = content["deployments"][0]["schedules"]
+    for lead in (75, 150, 300):
+        due = (datetime.now(tz=UTC) + timedelta(seconds=lead)).replace(second=0, microsecond=0)
+        daily["cron"] = f"{due.minute} {due.hour} * * *"
+        (checkout.root / "prefect.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        deployed = checkout.digits("deploy")
+        assert deployed.returncode == 0, deployed.stderr
+        if datetime.now(tz=UTC) < due - timedelta(seconds=5):  # else this machine was too busy to be in time
+            return due
+    raise AssertionError("`digits deploy` takes minutes")
 
 
 def _add_broken_dataset(checkout: Any) -> None:
@@ -238,7 +247,7 @@ def test_a_scheduled_run_fires_by_itself(served: Served) -> None:
     assert datetime.fromisoformat(runs[0]["expected_start_time"]) == served.due
     run = served.end_of(runs[0]["id"], seconds=240)
     assert (run["state_type"], run["auto_scheduled"], run["name"]) == ("COMPLETED", True, "train digits")
-    assert abs(datetime.fromisoformat(run["start_time"]) - served.due) < timedelta(seconds=60)
+    assert abs(datetime.fromisoformat(run["start_time"]) - served.due) < timedelta(seconds=120)
     (version,) = served.client().search_model_versions("name = 'digits-classifier'")
     candidate = served.client().get_run(version.run_id)
     parent = served.client().get_run(candidate.data.tags["mlflow.parentRunId"])
