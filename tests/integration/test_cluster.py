@@ -194,8 +194,8 @@ def test_a_killed_worker_costs_a_retry_and_the_results_are_those_of_one_machine(
 
 def test_a_time_limit_and_other_code_on_a_worker_are_one_line_each(cluster: _Cluster, member: Any) -> None:
     """A fit that takes too long ends; a worker whose code is not the flow's fits nothing under the flow's name."""
-    member.families({"mlp": {}, "random_forest": {"trees": 2_000}})
-    code = member.root / "digits/models/mlp.py"
+    member.families({"dense_network": {}, "random_forest": {"trees": 2_000}})
+    code = member.root / "digits/models/networks.py"
     code.write_text(code.read_text(encoding="utf-8") + "\nMORE = 1\n", encoding="utf-8")
     done = member.digits("run", "digits", DIGITS_FIT_MINUTES="0.02")
     assert done.returncode == 1
@@ -203,8 +203,8 @@ def test_a_time_limit_and_other_code_on_a_worker_are_one_line_each(cluster: _Clu
     lines = [line for line in done.stderr.splitlines() if line.startswith("fit ")]
     assert len(lines) == 2
     assert "took longer than 0.02 min; raise DIGITS_FIT_MINUTES" in "".join(lines)
-    assert "is not as the flow is (code: digits/models/mlp.py changed); install the same commit" in "".join(lines)
-    assert _runs(cluster, "tags.family = 'mlp'") == []
+    assert "is not as the flow is (code: digits/models/networks.py changed); install the same commit" in "".join(lines)
+    assert _runs(cluster, "tags.family = 'dense_network'") == []
 
 
 def test_an_interrupt_ends_the_fits_on_the_workers(cluster: _Cluster, member: Any) -> None:
