@@ -85,15 +85,24 @@ class Server:
         return self._ask("health")
 
     def _ask(self, path: str) -> Exception | None:
-        """Return why the server does not answer what is asked. One on loopback is not asked through a proxy."""
-        proxies = urllib.request.ProxyHandler({} if self.url.startswith(f"http://{LOOPBACK}:") else None)
-        account = base64.b64encode((self.account or "").encode()).decode()
+        """Return why the server does not answer what is asked."""
         try:
-            request = urllib.request.Request(f"{self.url}/{path}", headers={"Authorization": f"Basic {account}"})  # noqa: S310 - the user's own server
-            with urllib.request.build_opener(proxies).open(request, timeout=HEALTH_SECONDS):
-                return None
+            self.read(path)
         except (URLError, HTTPException, OSError, ValueError) as error:
             return error
+        return None
+
+    def read(self, path: str, *, body: bytes | None = None) -> bytes:
+        """Return what the server answers to a question, a JSON `body` where it wants one; raises what urllib does.
+
+        One on loopback is not asked through a proxy.
+        """
+        proxies = urllib.request.ProxyHandler({} if self.url.startswith(f"http://{LOOPBACK}:") else None)
+        account = base64.b64encode((self.account or "").encode()).decode()
+        headers = {"Authorization": f"Basic {account}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/{path}", data=body, headers=headers)  # noqa: S310 - the user's own server
+        with urllib.request.build_opener(proxies).open(request, timeout=HEALTH_SECONDS) as answer:
+            return bytes(answer.read())
 
 
 @contextmanager

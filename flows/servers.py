@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import socket
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
-from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
 
 import psutil
 
@@ -27,12 +23,13 @@ from digits.project import Project
 from digits.servers import LOOPBACK, LocalServers, mlflow_command, mlflow_environment
 from digits.settings import SERVERS, Settings
 from flows.dead_runs import end_dead_runs
+from flows.ports import check_free
 from flows.server import Server
 from flows.supervision import Supervisor
 
 __all__ = ["Seen", "Servers"]
 
-START_SECONDS, RUN_SECONDS, ANSWER_SECONDS, POLL_SECONDS = 180.0, 10.0, 2.0, 0.2
+START_SECONDS, RUN_SECONDS, ANSWER_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.2
 
 ROOM_BYTES = 200_000_000
 
@@ -164,18 +161,13 @@ class Servers:
     def _works_since(self, moment: float) -> bool:
         """Return whether this machine's worker has told Prefect of itself since a moment."""
         url = self._settings.prefect_api_url or f"{self._url('prefect')}/api"
-        request = urllib.request.Request(  # noqa: S310 - our own server's address
-            f"{url}/work_pools/{self._settings.work_pool}/workers/filter",
-            data=b"{}",
-            headers={"Content-Type": "application/json"},
-        )
+        server = Server(url=url, account=self._settings.prefect_api_auth_string)
         with suppress(URLError, HTTPException, OSError, ValueError):
-            with urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 - as above
-                workers: list[dict[str, Any]] = json.load(answer)
+            found = json.loads(server.read(f"work_pools/{self._settings.work_pool}/workers/filter", body=b"{}"))
             return any(
                 worker["name"] == platform.node()
                 and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= moment
-                for worker in workers
+                for worker in found
             )
         return False
 
@@ -194,21 +186,14 @@ class Servers:
     def _start(self) -> LocalServers:
         moment, commands = datetime.now(tz=UTC), self._commands()
         if self._settings.prefect_api_url:  # a worker alone would wait for it for minutes
-            Server(url=self._settings.prefect_api_url).wait_until_healthy(seconds=ANSWER_SECONDS)
+            account = self._settings.prefect_api_auth_string
+            Server(url=self._settings.prefect_api_url, account=account).wait_until_healthy(seconds=ANSWER_SECONDS)
         for name in self._ports:
             if name in commands:
-                _check_free(self._ports[name], variable=f"DIGITS_{name}_PORT".upper(), name=name)
+                check_free(self._ports[name], variable=f"DIGITS_{name}_PORT".upper(), name=name)
         prefect = None if self._settings.prefect_api_url else f"{self._url('prefect')}/api"
         mlflow = None if self._settings.mlflow_tracking_uri else self._url("mlflow")
-        home = {"PREFECT_HOME": str(self.project.state / "prefect")} if prefect else {}
-        environment = {
-            **home,
-            **mlflow_environment(),
-            "PREFECT_API_URL": prefect or str(self._settings.prefect_api_url),
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_SECONDS,
-            "PREFECT_WORKER_QUERY_SECONDS": _QUERY_SECONDS,
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _MLFLOW_RETRIES,
-        }
+        environment = self._environment(prefect)
         self.project.tracking_artifacts.parent.mkdir(exist_ok=True)
         manager = self._supervisor.start(commands, directory=self.project.root, environment=environment)
         self._wait_until_healthy(
@@ -219,6 +204,26 @@ class Servers:
         started = LocalServers(name_of(manager.pid), prefect_api_url=prefect, mlflow_tracking_uri=mlflow)
         started.write(self._supervisor.folder)
         return started
+
+    def _environment(self, prefect: str | None) -> dict[str, str]:
+        """Return what all of them find in their environment; `prefect` is the address of the server that is started."""
+        environment = {
+            **mlflow_environment(),
+            "PREFECT_API_URL": prefect or str(self._settings.prefect_api_url),
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_SECONDS,
+            "PREFECT_WORKER_QUERY_SECONDS": _QUERY_SECONDS,
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _MLFLOW_RETRIES,
+        }
+        if prefect is not None:
+            state = self.project.state / "prefect"
+            state.mkdir(parents=True, exist_ok=True)
+            environment["PREFECT_HOME"] = str(state)
+            # The database is that of `digits run`, whichever one the user has told Prefect of.
+            database = f"sqlite+aiosqlite:///{state.resolve() / 'prefect.db'}"
+            environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+        if (account := self._settings.prefect_api_auth_string) is not None:
+            environment["PREFECT_API_AUTH_STRING"] = account
+        return environment
 
     def _commands(self) -> dict[str, list[str]]:
         """Return name → command line of each server that nobody else runs, in the order in which to start them."""
@@ -247,29 +252,3 @@ class Servers:
             if time.monotonic() > end:
                 raise ServerError(f"{name} does not get healthy within {START_SECONDS:g} s; see {log}")
             time.sleep(POLL_SECONDS)
-
-
-def _check_free(port: int, *, variable: str, name: str) -> None:
-    """Raise `ServerError`, with who holds it, unless the port can be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the past do not count
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise ServerError(
-                f"port {port} for {name} is taken by {_holder(port)}; end that, or set {variable} to a free port"
-            ) from error
-
-
-def _holder(port: int) -> str:
-    """Return who listens on a port, as far as this user may know."""
-    with suppress(psutil.Error):
-        for connection in psutil.net_connections(kind="tcp"):
-            if (
-                connection.status == psutil.CONN_LISTEN
-                and getattr(connection.laddr, "port", None) == port
-                and connection.pid
-            ):
-                process = psutil.Process(connection.pid)
-                return f"process {process.pid} ({' '.join(process.cmdline())[:80] or process.name()})"
-    return "a process of somebody else"
