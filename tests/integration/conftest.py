@@ -42,10 +42,10 @@ class Postgres:
     It refuses to run as root: then it runs as the user whom Debian's package makes.
     """
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, password: str | None = None) -> None:
         self.programs = programs
         self.port = _free_port()
-        self.password = secrets.token_hex(12)
+        self.password = password or secrets.token_hex(12)
         self._user = "postgres" if os.getuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="digits-postgres-"))  # pytest's folders are closed to other users
         password = self.folder / "password"
@@ -122,7 +122,7 @@ class Team:
         self._services: dict[str, Any] = yaml.safe_load(filled)["services"]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def up(self, *, until: str = "worker") -> None:
+    def up(self) -> None:
         """Start every service when those that it depends on are there."""
         given = self.environment("postgres") | self._postgres.environment
         subprocess.run(["sh", ROOT / "docker/databases.sh"], env=given, check=True)
