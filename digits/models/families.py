@@ -6,20 +6,15 @@ tests follow by themselves.
 
 from __future__ import annotations
 
-from digits.models.classical import (
-    DecisionTree,
-    ExtraTrees,
-    GradientBoosting,
-    KNearestNeighbors,
-    LogisticRegression,
-    Mlp,
-    RandomForest,
-    Sgd,
-    Svm,
-)
+from digits.models.boosting import GradientBoosting
 from digits.models.ensemble_families import Stacking, Voting
 from digits.models.family import Family
+from digits.models.linear import LogisticRegression, Sgd
+from digits.models.mlp import Mlp
+from digits.models.neighbors import KNearestNeighbors
 from digits.models.networks import Cnn, DenseNetwork, Rnn
+from digits.models.svm import Svm
+from digits.models.trees import DecisionTree, ExtraTrees, RandomForest
 
 __all__ = ["FAMILIES"]
 

@@ -8,18 +8,23 @@ which is what makes an SVM with thousands of support vectors fit to serve. Its o
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, log_softmax, softmax
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-__all__ = ["RbfSVC"]
+from digits.models.family import Search
+from digits.models.feature_family import FeatureFamily
+
+__all__ = ["RbfSVC", "Svm"]
 
 # Numbers in one block of the kernel matrix: 32 MB in single precision.
 _BLOCK_SIZE = 2**23
@@ -205,3 +210,19 @@ class RbfSVC(SVC):  # type: ignore[misc]  # scikit-learn carries no types
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
         return tags
+
+
+class Svm(FeatureFamily):
+    """A support vector machine with an RBF kernel, ``exp(-gamma |x - s|^2)``."""
+
+    name: ClassVar[str] = "svm"
+
+    components: Annotated[int | None, Search(20, 150)] = Field(default=100, ge=1, le=10_000)
+    C: Annotated[float, Search(1.0, 100.0, log=True)] = Field(default=10.0, gt=0)
+    gamma: Annotated[float, Search(0.05, 1, log=True)] = Field(default=0.25, gt=0)
+    holdout: float = Field(default=0.2, gt=0, lt=1)
+    cache_mb: float = Field(default=500, gt=0)
+
+    def classifier(self, *, seed: int) -> BaseEstimator:
+        """Return the unfitted classifier at the end of the pipeline."""
+        return RbfSVC(C=self.C, gamma=self.gamma, holdout=self.holdout, cache_size=self.cache_mb, random_state=seed)

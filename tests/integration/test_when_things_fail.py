@@ -58,6 +58,11 @@ def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
 
 #: Appended to the code of a checkout: what four classifiers of scikit-learn say of that many images is broken.
 BROKEN = """
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import SGDClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
+
 
 def _break(classifier, when, how):
     whole = classifier.predict_proba
@@ -83,7 +88,7 @@ def test_probabilities_that_are_none_cost_that_family(checkout: Any) -> None:
     voting = {"members": ["logistic_regression", "gradient_boosting"]}
     checkout.families({**{name: {} for name in names}, "gradient_boosting": boosting, "voting": voting})
     checkout.params(evaluate={"corrupted_images": 50})
-    code = checkout.root / "digits/models/classical.py"
+    code = checkout.root / "digits/models/families.py"
     code.write_text(code.read_text(encoding="utf-8") + BROKEN, encoding="utf-8")
     done = checkout.digits("run", "digits", "--json")
     assert done.returncode == 0, done.stderr

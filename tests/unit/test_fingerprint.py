@@ -47,6 +47,28 @@ def test_a_family_depends_on_its_own_code_and_libraries_alone() -> None:
     assert "scikit-learn" in tree.libraries
 
 
+@pytest.mark.parametrize(
+    ("module", "families"),
+    [
+        ("linear", {"logistic_regression", "sgd"}),
+        ("trees", {"decision_tree", "random_forest", "extra_trees"}),
+        ("boosting", {"gradient_boosting"}),
+        ("neighbors", {"k_nearest_neighbors"}),
+        ("svm", {"svm"}),
+        ("mlp", {"mlp"}),
+        ("networks", {"dense_network", "cnn", "rnn"}),
+    ],
+)
+def test_an_edit_of_a_module_fits_its_own_families_again(module: str, families: set[str]) -> None:
+    """Beside the ensembles that they are members of, whose fingerprints hold theirs."""
+    counts = {
+        name
+        for name, family in FAMILIES.items()
+        if family.section == "families" and f"digits.models.{module}" in fingerprint(family(), data="d", seed=0).code
+    }
+    assert counts == families
+
+
 def test_half_an_edit_is_a_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Code that is changed, cannot be parsed or is gone is not the code that was counted; a comment is nothing."""
     module = tmp_path / "digits" / "thing.py"
