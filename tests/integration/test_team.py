@@ -28,7 +28,7 @@ def team(
 ) -> Iterator[Any]:
     """Return the servers of a team, all of them up."""
     checkout = make_checkout(FAMILIES)
-    for name in ("docker", "flows", "tasks"):
+    for name in ("docker", "flows", "scripts", "tasks"):
         shutil.copytree(root / name, checkout.root / name)
     shutil.copy(root / "prefect.yaml", checkout.root)
     team = make_team(checkout.root, postgres=postgres, home=tmp_path_factory.mktemp("team"))
