@@ -24,6 +24,6 @@ def test_more_components_than_rows_name_the_param(tmp_path: Path) -> None:
     )
     wanted = {"seed": 0, "test": {"take": "last", "rows": 10}, "validation": {"take": "folds", "folds": 5}}
     rows = split(snapshot, params=SplitParams.model_validate(wanted), path=tmp_path / "split")
-    svm = FAMILIES["svm"]()
+    svm = FAMILIES["svm"].model_validate({"components": 80})
     with pytest.raises(FitFailed, match=r"fit\.families\.svm\.components is 80; wanted at most 40"):
         fit(rows, family=svm, seed=0, fingerprint=fingerprint(svm, data=rows.digest, seed=0), path=tmp_path / "c")
