@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from digits.cli.display import print_garbage
 from digits.cli.output import print_json
 from digits.errors import ParamsError
-from digits.experiments.tracking import KIND_REFERENCE
+from digits.experiments.tags import KIND_REFERENCE
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import garbage as steps

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from digits.experiments.tracking import (
+from digits.experiments.tags import (
     KIND_CANDIDATE,
     KIND_PIPELINE,
     KIND_REFERENCE,

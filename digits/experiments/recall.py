@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from digits.errors import MissingError
 from digits.experiments.candidate import DESCRIPTION, Candidate
-from digits.experiments.tracking import (
+from digits.experiments.tags import (
     CANDIDATE_FOLDER,
     KIND_CANDIDATE,
     TAG_DESCRIPTION,
@@ -21,8 +21,8 @@ from digits.experiments.tracking import (
     TAG_FINGERPRINT,
     TAG_KIND,
     TAG_PROBA,
-    Tracking,
 )
+from digits.experiments.tracking import Tracking
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

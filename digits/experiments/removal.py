@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from digits.experiments.tracking import TAG_GARBAGE, Tracking
+from digits.experiments.tags import TAG_GARBAGE
+from digits.experiments.tracking import Tracking
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run

@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from digits.experiments.tracking import TAG_NOTE, TAG_PROCESS, Tracking
+from digits.experiments.tags import TAG_NOTE, TAG_PROCESS
+from digits.experiments.tracking import Tracking
 from digits.processes import has_died, this_process
 from digits.registry.gate import Decision
 from digits.registry.history import UNDER_WAY, WAITING, Action, Entry, Outcome

@@ -12,7 +12,7 @@ import numpy as np
 import digits
 from digits.experiments.leaderboard import Row
 from digits.experiments.logged_model import create_logged_model, finalize, logged_model_of
-from digits.experiments.tracking import CANDIDATE_FOLDER
+from digits.experiments.tags import CANDIDATE_FOLDER
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

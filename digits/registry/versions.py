@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ParamsError
 from digits.experiments.leaderboard import Row
-from digits.experiments.tracking import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, Tracking
+from digits.experiments.tags import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT
+from digits.experiments.tracking import Tracking
 from digits.models import artifact
 from digits.registry.card import model_card
 from digits.registry.gate import Decision

@@ -22,7 +22,8 @@ from digits.experiments.leaderboard import Row
 from digits.experiments.overview import PICTURES, draw_picture
 from digits.experiments.report import write_report
 from digits.experiments.scores import plots_folder, scores_folder
-from digits.experiments.tracking import TAG_EVALUATED, Tracking
+from digits.experiments.tags import TAG_EVALUATED
+from digits.experiments.tracking import Tracking
 from digits.experiments.views import note
 from digits.experiments.workers import InProcess, WorkerDied, Workers
 from digits.files import only_one

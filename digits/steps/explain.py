@@ -11,7 +11,8 @@ from digits.experiments.connection import answering
 from digits.experiments.explanation import Change, Explanation, changes_between
 from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.recall import is_intact, logged_fingerprint
-from digits.experiments.tracking import TAG_FAMILY, TAG_FINGERPRINT, Tracking
+from digits.experiments.tags import TAG_FAMILY, TAG_FINGERPRINT
+from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.steps.candidates import fingerprint_of
 from digits.steps.data import load_split

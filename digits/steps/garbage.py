@@ -15,7 +15,8 @@ from digits.experiments.connection import answering
 from digits.experiments.evaluation import DESCRIPTION, read_evaluation
 from digits.experiments.garbage import unreferenced
 from digits.experiments.removal import erase, left_over, n_bytes
-from digits.experiments.tracking import TAG_FAMILY, TAG_KIND, Tracking
+from digits.experiments.tags import TAG_FAMILY, TAG_KIND
+from digits.experiments.tracking import Tracking
 from digits.files import bytes_below, only_one
 from digits.models.families import FAMILIES
 from digits.project import Project

@@ -17,7 +17,8 @@ from digits.experiments.connection import answering
 from digits.experiments.explanation import Change, changes_between
 from digits.experiments.fingerprint import fingerprint
 from digits.experiments.recall import fetch
-from digits.experiments.tracking import TAG_FINGERPRINT, Tracking
+from digits.experiments.tags import TAG_FINGERPRINT
+from digits.experiments.tracking import Tracking
 from digits.models.families import FAMILIES
 from digits.models.family import Family
 from digits.project import Project
