@@ -205,7 +205,7 @@ def prefect_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_url(prefect_state: Path) -> Iterator[str]:
     """Start a real Prefect server for the whole session and return its address."""
-    from flows.server import prefect_server
+    from flows.servers.private import prefect_server
 
     before = dict(os.environ)
     try:
@@ -257,7 +257,7 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     def start() -> tuple[str, subprocess.Popen[bytes]]:
         nonlocal port
         if not port:
-            from flows.server import _free_port
+            from flows.servers.private import _free_port
 
             port = _free_port()
         store = f"sqlite:///{folder / 'server.db'}"

@@ -28,7 +28,7 @@ def deploy(*, json: bool = False) -> None:
     json
         Print an array with name, schedules and pool.
     """
-    from flows.deployments import deploy as apply
+    from flows.servers.deployments import deploy as apply
 
     project = Project.find()
     applied = apply(project, settings=Settings.load(project.root))

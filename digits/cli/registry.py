@@ -257,7 +257,7 @@ def _asked(project: Project, dataset: str, *, version: int | None, force: bool, 
             f"a person has to agree to promotions of {dataset} (approval: required), and no Prefect server is there to "
             "ask on; start one with `prefect server start` and set PREFECT_API_URL"
         )
-    from flows.server import prefect_server, quiet_console
+    from flows.servers.private import prefect_server, quiet_console
 
     with prefect_server(settings.prefect_api_url, state=project.state / "prefect"):
         from flows.promote import promote as flow

@@ -70,7 +70,7 @@ def _require(settings: Settings) -> None:
 
 
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
-    from flows.server import prefect_server, quiet_console
+    from flows.servers.private import prefect_server, quiet_console
 
     with (
         only_one(project.state / "run.lock"),

@@ -15,7 +15,7 @@ from digits.project import Project
 from digits.settings import Settings
 
 if TYPE_CHECKING:
-    from flows.servers import Seen, Servers
+    from flows.servers.local import Seen, Servers
 
 __all__ = ["down", "status", "up"]
 
@@ -79,7 +79,7 @@ def down() -> None:
 
 
 def _servers() -> Servers:
-    from flows.servers import Servers
+    from flows.servers.local import Servers
 
     project = Project.find()
     return Servers(project, settings=Settings.load(project.root))

@@ -77,7 +77,7 @@ def tune(
 
 
 def _tuned(project: Project, dataset: str, family: str, *, trials: int, settings: Settings) -> Tuned:
-    from flows.server import prefect_server, quiet_console
+    from flows.servers.private import prefect_server, quiet_console
 
     with (
         prefect_server(settings.prefect_api_url, state=project.state / "prefect") as server,

@@ -29,7 +29,7 @@ from digits.experiments.candidate import Candidate
 from digits.experiments.workers import WorkerPool
 from digits.settings import Settings
 from digits.steps import candidates, data
-from flows.server import _free_port
+from flows.servers.private import _free_port
 from tasks.memory import remembered, share
 from tasks.taken import _pull, taken
 

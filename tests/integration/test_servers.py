@@ -30,7 +30,7 @@ import yaml
 
 from digits.errors import ServerError
 from digits.settings import Settings
-from flows.servers import Servers
+from flows.servers.local import Servers
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -300,7 +300,7 @@ def test_a_run_that_died_with_everything_is_shown_as_crashed(served: Served) -> 
     (deployment,) = served.ask("deployments/filter", deployments={"name": {"any_": ["validate"]}})
     run = served.ask(f"deployments/{deployment['id']}/create_flow_run", state={"type": "RUNNING"})
     code = (
-        "import sys; from datetime import UTC, datetime; from flows.dead_runs import end_dead_runs\n"
+        "import sys; from datetime import UTC, datetime; from flows.servers.dead_runs import end_dead_runs\n"
         "print(end_dead_runs(sys.argv[1], before=datetime.now(tz=UTC)))"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.supervision import Supervisor
+from flows.servers.supervision import Supervisor
 
 #: A process with a child of its own that ignores whatever can be ignored.
 STUBBORN = (

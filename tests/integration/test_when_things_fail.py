@@ -33,7 +33,7 @@ from digits.project import Project
 from digits.settings import Settings
 from digits.steps.candidates import fit
 from digits.steps.memory import tracking
-from flows.server import Server, prefect_server
+from flows.servers.private import Server, prefect_server
 
 
 def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
@@ -224,7 +224,7 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state:
 def test_a_private_server_ends_with_the_next_one(root: Path, tmp_path: Path) -> None:
     """The server of a run that was killed is ended before another one starts in its folder, with its own database."""
     code = (
-        "import time; from pathlib import Path; from flows.server import prefect_server\n"
+        "import time; from pathlib import Path; from flows.servers.private import prefect_server\n"
         f"with prefect_server(None, state=Path({str(tmp_path)!r})): time.sleep(600)"
     )
     environment = {**os.environ, "PYTHONPATH": str(root)}

@@ -83,7 +83,7 @@ def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:
         "import sys, digits.steps.candidates;"
         "import digits.cli, digits.cli.run, digits.cli.data, digits.cli.candidates, digits.cli.predict;"
         "import digits.cli.explain, digits.cli.replay, digits.cli.garbage, digits.cli.registry;"
-        "import digits.cli.servers, digits.cli.deploy, flows.servers;"
+        "import digits.cli.servers, digits.cli.deploy, flows.servers.local;"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""A Prefect worker for this machine, ``python -m flows.worker POOL``: it waits for its server first."""
+"""A Prefect worker for this machine, ``python -m flows.servers.worker POOL``: it waits for its server first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from digits.errors import ServerError
 from digits.project import Project
 from digits.settings import Settings, prepare_environment
-from flows.server import Server
+from flows.servers.private import Server
 
 __all__ = ["main"]
 

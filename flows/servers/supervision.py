@@ -30,7 +30,7 @@ _NAME = "SUPERVISOR_PROCESS_NAME"
 STOP_SECONDS, KILL_SECONDS, LOG_BYTES, LOG_BACKUPS = 15, 10.0, 10_000_000, 3
 
 #: Who starts a command, in its own place: ends what is left of it, then becomes it.
-_IN_PLACE = (sys.executable, "-m", "flows.supervision")
+_IN_PLACE = (sys.executable, "-m", "flows.servers.supervision")
 
 #: Processes with one of these variables outlive the one that started them: a flow run, its worker.
 UNBOUND = frozenset({"PREFECT__FLOW_RUN_ID"})

@@ -22,10 +22,10 @@ from digits.processes import name_of
 from digits.project import Project
 from digits.servers import LOOPBACK, LocalServers, mlflow_command, mlflow_environment
 from digits.settings import SERVERS, Settings
-from flows.dead_runs import end_dead_runs
-from flows.ports import check_free
-from flows.server import Server
-from flows.supervision import Supervisor
+from flows.servers.dead_runs import end_dead_runs
+from flows.servers.ports import check_free
+from flows.servers.private import Server
+from flows.servers.supervision import Supervisor
 
 __all__ = ["Seen", "Servers"]
 
@@ -234,7 +234,7 @@ class Servers:
         if not self._settings.mlflow_tracking_uri:
             store, artifacts = self.project.tracking_uri, self.project.tracking_artifacts
             commands["mlflow"] = mlflow_command(port=self._ports["mlflow"], store=store, artifacts=artifacts)
-        commands["worker"] = ["-m", "flows.worker", self._settings.work_pool]
+        commands["worker"] = ["-m", "flows.servers.worker", self._settings.work_pool]
         return {name: [sys.executable, *command] for name, command in commands.items()}
 
     def _wait_until_healthy(self, manager: psutil.Process, urls: Mapping[str, str]) -> None:

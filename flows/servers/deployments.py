@@ -13,7 +13,7 @@ import yaml
 from digits.errors import ParamsError, ServerError
 from digits.project import Project
 from digits.settings import Settings, environment_without, prepare_environment
-from flows.server import Server
+from flows.servers.private import Server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -62,7 +62,7 @@ def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
     prepare_environment({name: value for name, value in known.items() if value})
     from prefect.client.orchestration import get_client
 
-    from flows.notifications import apply_automations
+    from flows.servers.notifications import apply_automations
 
     with get_client(sync_client=True) as client:
         _apply_pool(client, settings.work_pool, pool)
