@@ -50,8 +50,10 @@ class Served:
     heard: list[dict[str, str]] = field(default_factory=list)
 
     def ask(self, path: str, **body: Any) -> Any:
-        """Post a question to the Prefect server, and return its answer."""
-        return httpx.post(f"{self.prefect}/api/{path}", json=body).raise_for_status().json()
+        """Post a question to the Prefect server and return its answer; a busy one is asked again, as its clients do."""
+        return self.until(
+            lambda: httpx.post(f"{self.prefect}/api/{path}", json=body).raise_for_status().json(), seconds=30
+        )
 
     def start(self, deployment: str, **parameters: Any) -> str:
         """Let a deployment run now and return the id of the run."""
@@ -281,13 +283,17 @@ def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> No
 def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
     """A version that has not earned it is refused; one that is forced is promoted; either is told, with the reason."""
     served.heard.clear()
-    refused = served.checkout.digits("registry", "promote", "digits")
-    assert refused.returncode == 3, refused.stderr
-    forced = served.checkout.digits("registry", "promote", "digits", "--force", "--reason", "as a test")
-    assert forced.returncode == 0, forced.stderr
-    served.until(lambda: len(served.heard) >= 2 or None, seconds=20)
+    refused = served.end_of(served.start("promote", dataset="digits"))
+    assert refused["state_type"] == "FAILED"
+    forced = served.end_of(served.start("promote", dataset="digits", force=True, reason="as a test"))
+    assert forced["state_type"] == "COMPLETED"
+    served.until(lambda: len(served.heard) >= 3 or None, seconds=30)
     told = {message["subject"]: message["text"] for message in served.heard}
-    assert set(told) == {"A promotion for digits was refused", "A version for digits was promoted"}
+    assert set(told) == {
+        "A promotion for digits was refused",
+        "promote digits to production: Failed",
+        "A version for digits was promoted",
+    }
     assert "is not promoted" in told["A promotion for digits was refused"]
     assert told["A version for digits was promoted"].endswith("is @production now: as a test")
     form = {item["name"]: item["parameter_openapi_schema"] for item in served.ask("deployments/filter")}["promote"]
