@@ -37,9 +37,11 @@ os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 
 @pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the store of the test before, which MLflow leaves in the environment."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def _no_server() -> Iterator[None]:
+    """Forget the store, which MLflow leaves in the environment: also for fixtures of the next test's module."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def test_eight_families_log_at_once(kind: str, tmp_path: Path, request: pytest.F
         assert run.info.status == "FINISHED"
         assert len(run.data.params) == 11
         assert run.data.tags["artifact.sha256"] == "1" * 64
-        assert [each.step for each in client.get_metric_history(run.info.run_id, "epoch_loss")] == list(
+        assert [each.step for each in client.get_metric_history(run.info.run_id, "epochs/loss")] == list(
             range(1, EPOCHS + 1)
         )
         assert {item.path for item in client.list_artifacts(run.info.run_id, "candidate")} == {
