@@ -15,7 +15,7 @@ __all__ = ["FITS_VIEW", "fits_address", "note", "run_address"]
 _KEY = "leaderboard"
 
 #: Columns of the view, beside the run's name, its age and duration; the UI orders them by name.
-_COLUMNS = ("validation_accuracy", "test_accuracy", "test_accuracy_low", "test_log_loss", "cost_batch_seconds")
+_COLUMNS = ("validation_accuracy", "test_accuracy", "test_log_loss", "cost_batch_seconds")
 
 #: Tag of an experiment → the view that `fits_address` opens: the fits alone, best validation accuracy first. The UI
 #: keeps views that people share in such tags; these are the names that it gives them.

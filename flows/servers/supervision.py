@@ -150,7 +150,9 @@ class Supervisor:
             with suppress(psutil.Error):
                 manager.terminate()
                 manager.wait(STOP_SECONDS * (1 + len(self.processes())))
-        _kill([process for process, _ in self._marked()])
+        # Whoever is being killed may just have started somebody else.
+        while left := [process for process, _ in self._marked()]:
+            _kill(left)
 
     def _marked(self) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
         """Yield each process that carries the folder's name, with its environment; never this one."""

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from digits.cli.candidates import evaluate as evaluate_command
 from digits.dataset_params import DatasetParams
 from digits.errors import FitFailed, MissingError
-from digits.experiments import assessment
+from digits.experiments import assessment, scoring
 from digits.experiments.candidate import Candidate
 from digits.experiments.fingerprint import fingerprint
 from digits.project import Project
@@ -363,7 +363,7 @@ def test_what_cannot_be_scored_is_no_success(
         return proba * np.nan
 
     def assess(candidate: Candidate, **rest: Any) -> Any:
-        with patch.object(assessment, "_aligned", nothing) if candidate.family == broken else nullcontext():
+        with patch.object(scoring, "aligned", nothing) if candidate.family == broken else nullcontext():
             return assessment.assess(candidate, **rest)
 
     broken = "k_nearest_neighbors"

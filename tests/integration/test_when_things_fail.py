@@ -88,7 +88,7 @@ def test_probabilities_that_are_none_cost_that_family(checkout: Any) -> None:
     voting = {"members": ["logistic_regression", "gradient_boosting"]}
     checkout.families({**{name: {} for name in names}, "gradient_boosting": boosting, "voting": voting})
     checkout.params(evaluate={"corrupted_images": 50})
-    code = checkout.root / "digits/models/families.py"
+    code = checkout.root / "digits/models/feature_family.py"
     code.write_text(code.read_text(encoding="utf-8") + BROKEN, encoding="utf-8")
     done = checkout.digits("run", "digits", "--json")
     assert done.returncode == 0, done.stderr
