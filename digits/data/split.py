@@ -43,10 +43,18 @@ class Fraction(Section):
 
 
 class KFold(Section):
-    """Stratified cross-validation inside the rows that are not test."""
+    """Stratified cross-validation inside the rows that are not test.
+
+    Attributes
+    ----------
+    shuffle
+        Whether rows are shuffled before they are dealt. Where neighbouring rows come from one hand they should not be:
+        a fold would then be validated on writers that it has learned from, which test images are not by.
+    """
 
     take: Literal["folds"] = "folds"
     folds: int = Field(ge=2, le=20)
+    shuffle: bool = True
 
 
 class SplitParams(Section):
@@ -206,14 +214,16 @@ def _validation_rows(
     from sklearn.model_selection import StratifiedKFold
 
     development = np.flatnonzero(roles == TRAIN)
-    n_folds = params.validation.folds if isinstance(params.validation, KFold) else 1
+    dealt = params.validation if isinstance(params.validation, KFold) else None
+    n_folds = dealt.folds if dealt else 1
     needed = max(2, n_folds)  # a hold-out needs a row to train on and one to validate on
     counts = np.bincount(labels[development], minlength=int(labels.max()) + 1)
     if counts[np.unique(labels[roles != EXCLUDED])].min() < needed:
         raise ValueError(f"a class has fewer than {needed} rows outside the test split")
     if isinstance(params.validation, Fraction):
         return [_stratified(development, labels, fraction=params.validation.fraction, seed=params.seed)]
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=params.seed)
+    shuffle = dealt is not None and dealt.shuffle
+    folds = StratifiedKFold(n_folds, shuffle=shuffle, random_state=params.seed if shuffle else None)
     return [development[validation] for _, validation in folds.split(development, labels[development])]
 
 

@@ -27,7 +27,9 @@ def labelled(draw: st.DrawFn) -> Labels:
 
 fractions = st.floats(0.1, 0.4).map(lambda fraction: {"take": "fraction", "fraction": fraction})
 last_rows = st.integers(1, 10).map(lambda rows: {"take": "last", "rows": rows})
-folds = st.integers(2, 5).map(lambda number: {"take": "folds", "folds": number})
+folds = st.builds(
+    lambda number, shuffle: {"take": "folds", "folds": number, "shuffle": shuffle}, st.integers(2, 5), st.booleans()
+)
 
 
 def params_of(*, test: object, validation: object, seed: int = 0) -> SplitParams:
@@ -70,6 +72,7 @@ def test_the_same_seed_gives_the_same_roles(labels: Labels, params: SplitParams)
 def test_another_seed_moves_rows_but_not_the_last_ones(labels: Labels, params: SplitParams, seed: int) -> None:
     """Another seed is another draw of the same size; test rows that are the last stay the last."""
     assume(seed != params.seed)
+    assume(params.test.take == "fraction" or getattr(params.validation, "shuffle", True))  # else nothing is drawn
     roles = assign_roles(labels, params=params)
     others = assign_roles(labels, params=params.model_copy(update={"seed": seed}))
 
@@ -192,3 +195,19 @@ def test_roles_that_are_not_those_of_the_split_are_refused(tmp_path: Path) -> No
     (made.path / "split.json").write_text("[]", encoding="utf-8")
     with pytest.raises(MissingError, match=r"no split in .*run `digits split tiny`"):
         Split.load(made.path, snapshot=snapshot)
+
+
+@settings(deadline=None, max_examples=60)
+@given(labelled(), st.integers(2, 5))
+def test_neighbours_stay_together_unless_they_are_shuffled(labels: Labels, number: int) -> None:
+    """Without shuffling, the rows of a class go to one fold after the other, in their order."""
+    params = params_of(
+        test={"take": "last", "rows": 1}, validation={"take": "folds", "folds": number, "shuffle": False}, seed=0
+    )
+    try:
+        roles = assign_roles(labels, params=params)
+    except ParamsError:
+        return  # a class has fewer rows than folds
+    for label in np.unique(labels):
+        dealt = roles[(labels == label) & (roles >= 0)]
+        assert (np.diff(dealt) >= 0).all()
