@@ -86,7 +86,7 @@ def test_the_address_that_is_printed_opens_on_the_best(ran: Any, ui: str, page: 
     links[-1].wait_for()
     shown = [link.bounding_box()["y"] for link in links]
     assert shown == sorted(shown)
-    assert "test_accuracy" in page.inner_text("body")
+    page.get_by_text("test_accuracy", exact=True).first.wait_for()
 
 
 def test_the_best_run_is_two_clicks_from_the_list_of_experiments(ran: Any, ui: str, page: Any) -> None:
