@@ -55,7 +55,7 @@ def promote(
         answer = None
         if proposal.asks and proposal.accepted:
             hours = project.params(dataset).promote.approval_hours
-            answer = _ask(wait_for_answer(proposal, memory=memory), hours=hours)
+            answer = _ask(wait_for_answer(proposal, memory=memory, hours=hours), hours=hours)
         return registry.conclude(dataset, proposal, memory=memory, answer=answer)
 
 

@@ -16,7 +16,7 @@ from digits.files import bytes_below
 __all__ = ["Cost", "measure"]
 
 #: Images that are asked one at a time, and at once.
-SINGLES, BATCH = 20, 500
+SINGLES, BATCH, BATCHES = 20, 500, 5
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Cost:
     single_seconds
         Median time to predict one image that comes alone, in seconds.
     batch_seconds
-        Time per image when many come at once, in seconds.
+        Median time per image when many come at once, in seconds.
     model_bytes
         Size of the model's files.
     """
@@ -57,7 +57,8 @@ def measure(estimator: Any, images: NDArray[np.uint8], *, model: Path) -> Cost:
     estimator.predict_proba(images[:1])  # what is prepared at the first call alone
     singles = [_seconds(estimator, images[number : number + 1]) for number in range(min(SINGLES, len(images)))]
     batch = images[:BATCH]
-    return Cost(median(singles), _seconds(estimator, batch) / len(batch), bytes_below(model))
+    batches = [_seconds(estimator, batch) / len(batch) for _ in range(BATCHES)]
+    return Cost(median(singles), median(batches), bytes_below(model))
 
 
 def _seconds(estimator: Any, images: NDArray[np.uint8]) -> float:

@@ -47,16 +47,17 @@ class Changes:
             if not self._ledger.is_dead(entry):
                 continue
             if self._has_moved(entry):
-                completed.append(self._complete(entry))
+                completed.append(self._end_moved(entry))
                 log.warning("completed what a dead process had begun: %s of version %s", entry.action, entry.version)
             else:
                 # One that died while it ended the entry had said how.
+                self._stages.agree()
                 decided = entry.outcome if entry.outcome not in MOVED else ""
                 self._ledger.finish(entry, outcome=decided or "abandoned")
                 log.warning("a dead process had begun the %s of version %s; nothing moved", entry.action, entry.version)
         return completed
 
-    def begin(self, action: Action, *, stage: str, version: int, reason: str, hours: float = 0) -> Entry:
+    def begin(self, action: Action, *, stage: str, version: int, reason: str) -> Entry:
         """Announce a change.
 
         Raises
@@ -66,7 +67,7 @@ class Changes:
         """
         before = self._stages.holders().get(_alias(stage))
         entry = self._ledger.begin(
-            action, stage=stage, version=version, before=before, actor=self._actor, reason=reason, hours=hours
+            action, stage=stage, version=version, before=before, actor=self._actor, reason=reason
         )
         with self.recorded(entry):
             self._yield_to_older(entry)
@@ -80,10 +81,12 @@ class Changes:
         BusyError
             Somebody else was faster, or the entry was ended meanwhile.
         """
-        self._ledger.moving(entry, outcome=outcome)
         # The last look before the alias moves: between the two, MLflow lets nobody hold anything.
         self._look_again(entry)
-        return self._complete(self._ledger.read(entry), reason=reason)
+        moving = self._ledger.moving(entry, outcome=outcome)
+        if moving.action != "archive":
+            self._stages.give(moving.stage, moving.version)
+        return self._end_moved(moving, reason=reason)
 
     def refuse(self, entry: Entry, *, reason: str) -> Entry:
         """Record that it is not done, and why."""
@@ -108,16 +111,15 @@ class Changes:
 
             # What went wrong is what matters, also when the server has gone; the next command settles the rest.
             with suppress(MlflowException, DigitsError):
-                if not self._has_moved(self._ledger.read(entry)):
+                now = self._ledger.read(entry)
+                if now.is_open and not self._has_moved(now):
                     self._ledger.finish(entry, outcome=outcome, reason=str(error) or type(error).__name__)
             raise
 
-    def _complete(self, entry: Entry, *, reason: str | None = None) -> Entry:
-        """Move the alias, if it has not moved yet, and let the mirrors and the ledger agree with it."""
+    def _end_moved(self, entry: Entry, *, reason: str | None = None) -> Entry:
+        """Let the mirrors and the ledger agree with what has moved; gives no alias to anybody."""
         if entry.action == "archive":
             self._stages.archive(entry.version)
-        elif self._stages.holders().get(entry.stage) != entry.version:
-            self._stages.give(entry.stage, entry.version)
         self._stages.agree()
         return self._ledger.finish(entry, outcome=entry.outcome, reason=reason)
 
@@ -134,6 +136,8 @@ class Changes:
             raise BusyError(f"the {entry.action} of version {entry.version} took too long, or was ended; ask again")
         self._yield_to_older(entry)
         found = self._stages.holders().get(_alias(entry.stage))
+        if entry.action == "archive" and found == entry.version:
+            raise BusyError(f"version {entry.version} of {self._dataset} serves since a moment ago; it is not archived")
         if found != entry.before:
             raise BusyError(
                 f"@{_alias(entry.stage)} of {self._dataset} is version {found} now, the decision was made when it was "

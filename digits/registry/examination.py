@@ -38,6 +38,8 @@ class Examination:
         Digest of the split whose test rows these are.
     validated
         Whether the snapshot of that split is known to keep its contract.
+    unseen
+        Whether it was fitted on that very split, so that it has not learned from these test rows.
     """
 
     right: NDArray[np.bool_]
@@ -46,9 +48,10 @@ class Examination:
     cost: Cost
     split: str
     validated: bool
+    unseen: bool = True
 
     @classmethod
-    def of_scored(cls, scored: Scored, *, split: Split, validated: bool) -> Examination:
+    def of_scored(cls, scored: Scored, *, split: Split, validated: bool, unseen: bool) -> Examination:
         """Return the examination of a model that was scored on the test rows just now."""
         return cls(
             right=_right(np.asarray(scored.metrics.classes)[scored.proba.argmax(axis=1)], split=split),
@@ -57,6 +60,7 @@ class Examination:
             cost=scored.cost,
             split=split.digest,
             validated=validated,
+            unseen=unseen,
         )
 
     @classmethod

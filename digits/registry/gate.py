@@ -169,6 +169,7 @@ def _absolute(found: Examination, *, params: PromoteParams) -> Iterator[Criterio
     metrics, left = found.metrics, at_reference(found.conditions)
     recall = float(np.min(metrics.matrix.diagonal() / np.maximum(metrics.matrix.sum(axis=1), 1)))
     yield _at_least("validated snapshot", float(found.validated), 1)
+    yield _at_least("test images unseen by the fit", float(found.unseen), 1)
     yield _at_least("lower end of the accuracy's interval", metrics.accuracy_interval[0], params.minimum_accuracy)
     yield _at_least("recall of the worst class", recall, params.minimum_recall)
     yield _at_most("log loss", metrics.log_loss, params.maximum_log_loss)

@@ -62,19 +62,15 @@ class Ledger:
         """Return the entries that are under way or wait for an answer."""
         return [entry for entry in self.entries() if entry.is_open]
 
-    def begin(
-        self, action: Action, *, stage: str, version: int, before: int | None, actor: str, reason: str, hours: float = 0
-    ) -> Entry:
+    def begin(self, action: Action, *, stage: str, version: int, before: int | None, actor: str, reason: str) -> Entry:
         """Begin an entry.
 
         Parameters
         ----------
         action, stage, version, before, actor, reason
             See `Entry`.
-        hours
-            How long a person has to answer.
         """
-        deadline = datetime.now(UTC) + LEASE + timedelta(hours=hours)
+        deadline = datetime.now(UTC) + LEASE
         run = self._client.create_run(
             self._runs.experiment_id,
             run_name=f"{self.dataset} {version}: {action}",
@@ -107,17 +103,24 @@ class Ledger:
         self._client.log_text(entry.run_id, json.dumps(decision.as_dict(), indent=2), GATE)
         self._client.set_tag(entry.run_id, TAG_NOTE, decision.as_markdown())
 
-    def wait(self, entry: Entry) -> Entry:
-        """Say that the entry waits for an answer; until then others may change what they like."""
+    def wait(self, entry: Entry, *, hours: float) -> Entry:
+        """Say that the entry waits for an answer, and how long; until then others may change what they like."""
+        deadline = datetime.now(UTC) + LEASE + timedelta(hours=hours)
+        self._client.set_tag(entry.run_id, TAG_DEADLINE, deadline.isoformat())
         self._client.update_run(entry.run_id, status=WAITING)
-        return replace(entry, status=WAITING)
+        return replace(entry, status=WAITING, deadline=deadline)
 
     def answered(self, entry: Entry, *, by: str, reason: str) -> Entry:
-        """Say who answered, and that the entry is under way again."""
+        """Say who answered, and that the entry is under way again; one that was ended meanwhile stays so."""
         self._client.set_tag(entry.run_id, TAG_APPROVED_BY, by)
         self._client.set_tag(entry.run_id, TAG_APPROVAL_REASON, reason)
+        answered = replace(self.read(entry), approved_by=by, approval_reason=reason)
+        if not answered.is_open:
+            return answered
+        deadline = datetime.now(UTC) + LEASE
+        self._client.set_tag(entry.run_id, TAG_DEADLINE, deadline.isoformat())
         self._client.update_run(entry.run_id, status=UNDER_WAY)
-        return replace(entry, status=UNDER_WAY, approved_by=by, approval_reason=reason)
+        return replace(answered, status=UNDER_WAY, deadline=deadline)
 
     def moving(self, entry: Entry, *, outcome: Outcome) -> Entry:
         """Say that the alias moves now, and what that will be."""

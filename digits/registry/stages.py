@@ -50,9 +50,9 @@ class Stages:
 
     def archive(self, version: int) -> None:
         """Take a version out of use: it is staged no more, and its tag says so."""
-        self._client.set_model_version_tag(self._name, str(version), TAG_STAGE, ARCHIVED)
         if self.holders().get(STAGING) == version:
             self._client.delete_registered_model_alias(self._name, STAGING)
+        self._client.set_model_version_tag(self._name, str(version), TAG_STAGE, ARCHIVED)
 
     def agree(self) -> None:
         """Make the mirrors say what the aliases say; doing it twice changes nothing.

@@ -35,6 +35,8 @@ class ModelVersion:
         ``Production``, ``Staging``, ``Archived`` or ``None``, as people who browse see it.
     threads
         How many its family predicts with.
+    split
+        Digest of the split that it was fitted on.
     created
         Milliseconds since 1970.
     """
@@ -47,6 +49,7 @@ class ModelVersion:
     aliases: tuple[str, ...]
     stage: str = NONE
     threads: int = 1
+    split: str = ""
     created: int = 0
 
     @property

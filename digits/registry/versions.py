@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ParamsError
 from digits.experiments.leaderboard import Row
-from digits.experiments.tags import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT
+from digits.experiments.tags import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, TAG_SPLIT
 from digits.experiments.tracking import Tracking
 from digits.models import artifact
 from digits.registry.card import model_card
@@ -115,6 +115,7 @@ class Registry:
                 TAG_FINGERPRINT: row.candidate.fingerprint.digest,
                 TAG_DIGEST: row.candidate.digest,
                 TAG_SNAPSHOT: snapshot.digest,
+                TAG_SPLIT: row.candidate.fingerprint.data,
                 TAG_THREADS: str(row.candidate.fingerprint.params["threads"]),
                 TAG_GATE: "passed" if decision.passed else f"failed: {decision.reason}",
                 **tags,
@@ -260,5 +261,6 @@ class Registry:
             aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
             stage=found.tags.get(TAG_STAGE, NONE),
             threads=int(found.tags.get(TAG_THREADS, 1)),
+            split=found.tags.get(TAG_SPLIT, ""),
             created=int(found.creation_timestamp),
         )

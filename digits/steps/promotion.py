@@ -120,16 +120,22 @@ def propose(
     registry, changes = opened(project, memory=memory)
     asks = to == PRODUCTION and params.approval == "required"
     with alone(project, dataset, to):
-        completed = [item for item in changes.settle() if item.stage == to and version in {None, item.version}]
-        if completed:
-            return Proposal(completed[-1], None, forced=force, asks=False, done=True)
+        settled = changes.settle()
+        for fault in registry.moved_by_hand():
+            log.warning("%s", fault)
+        if version is not None or STAGING not in registry.stages.holders():
+            for item in reversed(settled):
+                if item.action == "promote" and item.stage == to and version in {None, item.version}:
+                    return Proposal(item, None, forced=force, asks=False, done=True)
         chosen = _chosen(registry, version)
+        if to == STAGING and PRODUCTION in chosen.aliases:
+            raise ParamsError(f"{chosen} serves, so it cannot be staged; stage another version")
         recorded = known(registry.ledger.entries()).holders
         if registry.stages.holders().get(to) == recorded.get(to) == chosen.version:
-            entry = next(e for e in reversed(registry.ledger.entries()) if e.has_moved and e.version == chosen.version)
+            moves = [item for item in registry.ledger.entries() if item.has_moved and item.stage == to]
+            entry = next(item for item in reversed(moves) if item.version == chosen.version)
             return Proposal(entry, None, forced=force, asks=False, done=True)
-        hours = params.approval_hours if asks else 0
-        entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason, hours=hours)
+        entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
         with changes.recorded(entry):
             decision = None
             if to == STAGING:
@@ -137,16 +143,16 @@ def propose(
                     pass
             else:
                 report("promote", subject=str(chosen), state="running")
-                serves = registry.stages.holders().get(PRODUCTION)
-                champion = recorded.get(PRODUCTION) if serves == chosen.version else serves
+                # The ledger's champion, also where somebody has moved or taken away the alias by hand.
+                champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
                 decision = _judged(project, registry, chosen, champion=champion, force=force)
                 registry.ledger.log_decision(entry, decision)
     return Proposal(entry, decision, forced=force, asks=asks)
 
 
-def wait_for_answer(proposal: Proposal, *, memory: Tracking) -> Proposal:
-    """Say in the ledger that a person is asked; what others do meanwhile is not held up."""
-    return replace(proposal, entry=Registry(memory).ledger.wait(proposal.entry))
+def wait_for_answer(proposal: Proposal, *, memory: Tracking, hours: float) -> Proposal:
+    """Say in the ledger that a person is asked, and how long; what others do meanwhile is not held up."""
+    return replace(proposal, entry=Registry(memory).ledger.wait(proposal.entry, hours=hours))
 
 
 @answering()
@@ -256,4 +262,4 @@ def _examined(
             confidence=params.confidence,
             n_harmed=params.corrupted_images,
         )
-    return Examination.of_scored(scored, split=split, validated=validated)
+    return Examination.of_scored(scored, split=split, validated=validated, unseen=version.split == split.digest)

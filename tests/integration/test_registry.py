@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from digits.errors import BusyError, GateFailed, MissingError, ParamsError
 from digits.files import only_one
 from digits.registry.history import holder_at
 from digits.registry.versions import Registry
-from digits.steps import promotion, stages
+from digits.steps import data, promotion, stages
 
 NAME = "digits-classifier"
 
@@ -217,6 +218,37 @@ def test_two_promotions_at_once_one_wins(stocked: Any) -> None:
     ledger._client.set_tag(elsewhere.run_id, "deadline", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
     assert _promote(stocked, version=2).outcome == "promoted"
     assert {entry.run_id: entry.outcome for entry in _history(stocked)}[elsewhere.run_id] == "abandoned"
+
+
+def test_a_version_that_has_learned_from_the_test_images_is_refused(stocked: Any) -> None:
+    """After another split, what was fitted before is examined on images that it may have seen."""
+    stocked.params(split={"test": {"take": "fraction", "fraction": 0.3}})
+    data.split(stocked.project, "digits")
+    with pytest.raises(GateFailed, match="test images unseen by the fit 0, wanted at least 1"):
+        _promote(stocked, version=2)
+
+
+def test_a_version_that_serves_is_not_staged(stocked: Any) -> None:
+    """It would be staged no more at once; the ledger and the version that is staged stay as they were."""
+    before = _history(stocked)
+    with pytest.raises(ParamsError, match="serves, so it cannot be staged"):
+        _promote(stocked, version=_serves(stocked), to="staging")
+    assert _history(stocked) == before
+
+
+def test_whoever_comes_second_with_the_same_version_is_told_and_blocks_nobody(stocked: Any) -> None:
+    """Two decisions for one version: the second finds the alias moved, and its entry ends as withdrawn."""
+    memory = stocked.memory()
+    proposal = promotion.propose(stocked.project, "digits", memory=memory, version=2)
+    waiting = Registry(memory).ledger.wait(proposal.entry, hours=1)
+    assert _promote(stocked, version=2).outcome == "promoted"
+    late = replace(proposal, entry=waiting, asks=True)
+    with pytest.raises(BusyError):
+        promotion.conclude(
+            stocked.project, "digits", late, memory=memory, answer=promotion.Answer(True, by="Eve", reason="")
+        )
+    assert {entry.run_id: entry.outcome for entry in _history(stocked)}[waiting.run_id] == "withdrawn"
+    assert stages.rollback(stocked.project, "digits", memory=memory).outcome == "rolled back"
 
 
 def test_a_decision_against_another_champion_does_not_count(stocked: Any) -> None:

@@ -55,6 +55,7 @@ def examinations(draw: Any) -> Examination:
         cost=Cost(draw(seconds), draw(seconds), draw(st.integers(1, 10**9))),
         split="split",
         validated=draw(st.booleans()),
+        unseen=draw(st.booleans()),
     )
 
 
@@ -151,7 +152,7 @@ def test_every_criterion_is_listed_and_decides(
     met = {
         group: [c.passed for c in decision.criteria if c.group == group] for group in ("absolute", "better", "cheaper")
     }
-    assert len(met["absolute"]) == 7 + len(params.minimum_robust_accuracy)
+    assert len(met["absolute"]) == 8 + len(params.minimum_robust_accuracy)
     assert (len(met["better"]), len(met["cheaper"])) == ((1, 3) if champion else (0, 0))
     replaces = champion is None or all(met["better"]) or all(met["cheaper"])
     assert decision.passed == (all(met["absolute"]) and replaces)

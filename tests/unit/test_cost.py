@@ -34,4 +34,4 @@ def test_cost_is_measured_alone_and_in_a_batch(tmp_path: Path) -> None:
     assert cost.model_bytes == 8
     assert 0.002 <= cost.single_seconds < 0.05
     assert 0.002 / 50 <= cost.batch_seconds < 0.05 / 50
-    assert estimator.asked == [1, *[1] * 20, 50]
+    assert estimator.asked == [1, *[1] * 20, *[50] * 5]

@@ -45,6 +45,7 @@ def examination(*, wrong: tuple[int, ...] = (), **given: Any) -> Examination:
         cost=Cost(0.01, given.pop("seconds", 0.001), given.pop("n_bytes", 500)),
         split=given.pop("split", "a" * 64),
         validated=given.pop("validated", True),
+        unseen=given.pop("unseen", True),
     )
 
 
@@ -52,8 +53,8 @@ def test_good_figures_pass_with_every_criterion_listed() -> None:
     """A version that meets every bound passes, and the table shows all criteria all the same."""
     decision = decide(examination(), None, params=BOUNDS)
     assert decision.passed
-    assert [criterion.passed for criterion in decision.criteria] == [True] * 8
-    assert decision.as_markdown().count("\n| ") == 8
+    assert [criterion.passed for criterion in decision.criteria] == [True] * 9
+    assert decision.as_markdown().count("\n| ") == 9
     assert decision.as_dict()["criteria"][0]["name"] == "validated snapshot"
 
 
@@ -71,6 +72,7 @@ THREES = tuple(range(3, 2000, 10))
         (examination(n_bytes=1001), {"bytes"}),
         (examination(under_noise=49), {"accuracy under noise"}),
         (examination(validated=False), {"validated snapshot"}),
+        (examination(unseen=False), {"test images unseen by the fit"}),
         (examination(per_class=5), {"lower end of the accuracy's interval"}),
     ],
 )
