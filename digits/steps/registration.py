@@ -68,7 +68,8 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
             changes.settle()
             _place(registry.version(version.version), damaged, registry, changes, decision, asks=params.approval)
         version = registry.version(version.version)
-        report("register", subject=dataset, state="done", detail=str(version))
+        refused = "" if decision.passed else f"; the gate: {decision.reason}"
+        report("register", subject=dataset, state="done", detail=f"{version}{refused}")
         return version
 
 
