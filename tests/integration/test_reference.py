@@ -8,12 +8,13 @@ from typing import Any
 
 import mlflow  # noqa: TID253 - the tests here read its runs
 import pytest
+from sklearn.linear_model import SGDClassifier
 
 from digits.data import idx
 from digits.data.snapshot import write_snapshot
 from digits.data.split import Fraction, LastRows, SplitParams, split
 from digits.errors import MissingError, ParamsError
-from digits.reference.system import Options
+from digits.reference.system import Images, Options
 from digits.reference.systems import SYSTEMS
 from digits.settings import Settings
 from digits.steps.reference import reference
@@ -70,6 +71,10 @@ def test_the_systems_on_mnist_learn(name: str, mnist_dir: Path, tmp_path: Path) 
         "dense": {"learning_curves.png", "over-fitting.txt"},
     }.get(name, {"misclassified.png", "confusion_matrix.png", "classification_report.txt"})
     assert {*outcome.figures, *outcome.texts} == wanted
+    if name == "sgd":
+        train, test = (Images.of(rows, part) for part in (rows.development(), rows.test()))
+        plain = SGDClassifier(**SYSTEMS[name].params).fit(train.X, train.y)
+        assert outcome.accuracy == pytest.approx(plain.score(test.X, test.y)), "what the tutorial counts"
     if name == "detector":
         assert "Is it a 7?" in outcome.texts["detector.txt"]
         assert outcome.accuracy > outcome.metrics["always_no"]
