@@ -259,9 +259,9 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     def start() -> tuple[str, subprocess.Popen[bytes]]:
         nonlocal port
         if not port:
-            from flows.servers.private import _free_port
+            from flows.servers.ports import free_port
 
-            port = _free_port()
+            port = free_port()
         store = f"sqlite:///{folder / 'server.db'}"
         command = ["server", "--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Ports of this machine: whether one is free, and who has it if not."""
+"""Ports of this machine: one that is free; whether one is, and who has it if not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import psutil
 from digits.errors import ServerError
 from digits.servers import LOOPBACK
 
-__all__ = ["check_free"]
+__all__ = ["check_free", "free_port"]
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def check_free(port: int, *, variable: str, name: str) -> None:

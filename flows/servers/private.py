@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
-from socket import socket
 from urllib.error import HTTPError, URLError
 
 import psutil
@@ -22,6 +21,7 @@ import psutil
 from digits.errors import ServerError
 from digits.servers import LOOPBACK
 from digits.settings import environment_without, prepare_environment
+from flows.servers.ports import free_port
 
 __all__ = ["Server", "prefect_server", "quiet_console"]
 
@@ -135,7 +135,7 @@ def prefect_server(url: str | None, *, state: Path, account: str | None = None) 
         return
     state.mkdir(parents=True, exist_ok=True)
     _end_stale(state)
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url, **_NO_SERVICES})
     # The database is its own, whichever one the user has told Prefect of.
@@ -195,9 +195,3 @@ def _send_logs() -> None:
     """Send what the run has logged while there still is a server to send it to."""
     for handler in logging.getLogger("prefect.flow_runs").handlers:
         handler.flush()
-
-
-def _free_port() -> int:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import psutil
 import pytest
 import yaml
 
+from flows.servers.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 
 #: How docker/compose.yaml names its services and their ports; the store's others are its own affair there.
@@ -30,12 +31,6 @@ STORE_PORTS = ("master.port", "volume.port", "filer.port", "master.port.grpc", "
 OPEN = {"SCHEDULED", "PENDING", "RUNNING"}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Postgres:
     """A PostgreSQL server of our own, in a folder of its own, on loopback.
 
@@ -44,7 +39,7 @@ class Postgres:
 
     def __init__(self, programs: Path, *, password: str | None = None) -> None:
         self.programs = programs
-        self.port = _free_port()
+        self.port = free_port()
         self.password = password or secrets.token_hex(12)
         self._user = "postgres" if os.getuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="digits-postgres-"))  # pytest's folders are closed to other users
@@ -116,7 +111,7 @@ class Team:
         self._postgres, self._inside = postgres, inside
         blank = re.findall(r"^([A-Z_]+)=$", (ROOT / "docker/.env.example").read_text(encoding="utf-8"), re.MULTILINE)
         self.values = {name: secrets.token_hex(12) for name in blank} | {"STORE_ACCESS_KEY": "digits"}
-        self._ports = {port: str(_free_port()) for port in PORTS} | {"5432": str(postgres.port)}
+        self._ports = {port: str(free_port()) for port in PORTS} | {"5432": str(postgres.port)}
         compose = (ROOT / "docker/compose.yaml").read_text(encoding="utf-8")
         filled = re.sub(r"\$\{(\w+):([?-])([^}]*)\}", self._value, compose)
         self._services: dict[str, Any] = yaml.safe_load(filled)["services"]
@@ -142,7 +137,7 @@ class Team:
         command = [self._here(part) for part in self._services[service]["command"]]
         if service == "store":
             command = ["weed", *(part.replace("/data", str(self.home / "store")) for part in command)]
-            command += [f"-{name}={_free_port()}" for name in (*STORE_PORTS, "s3.port.grpc")]
+            command += [f"-{name}={free_port()}" for name in (*STORE_PORTS, "s3.port.grpc")]
             (self.home / "store").mkdir()
         elif self._inside:
             command = [*self._inside(environment), *command]

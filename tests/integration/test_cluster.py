@@ -29,7 +29,7 @@ from digits.experiments.candidate import Candidate
 from digits.experiments.workers import WorkerPool
 from digits.settings import Settings
 from digits.steps import candidates, data
-from flows.servers.private import _free_port
+from flows.servers.ports import free_port
 from tasks.memory import remembered, share
 from tasks.taken import _pull, taken
 
@@ -48,7 +48,7 @@ class _Cluster:
 
     def __init__(self, folder: Path, *, tracking_uri: str) -> None:
         self.folder = folder
-        self.address = f"tcp://127.0.0.1:{_free_port()}"
+        self.address = f"tcp://127.0.0.1:{free_port()}"
         self.processes = [self._start("scheduler", "scheduler", "--host", self.address, "--no-dashboard")]
         self.workers = [self.add_worker(f"worker-{number}") for number in range(2)]
         self.settings = {
