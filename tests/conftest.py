@@ -38,9 +38,15 @@ os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
 
 @pytest.fixture(autouse=True)
 def _no_server() -> Iterator[None]:
-    """Forget the store, which MLflow leaves in the environment: also for fixtures of the next test's module."""
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    """Forget the store, which MLflow keeps and leaves in the environment, also before the next module's fixtures."""
+    _forget_store()
     yield
+    _forget_store()
+
+
+def _forget_store() -> None:
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
@@ -328,7 +334,7 @@ def _stocked(make_checkout: Callable[..., Checkout]) -> Checkout:
     """Return a checkout whose registry holds what `stocked` says; no server and no process was needed for it."""
     from digits.steps import data
 
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    _forget_store()
     checkout = make_checkout()
     # Any figures will do: what is tested is how a challenger is held against the champion.
     loose = {"minimum_accuracy": 0.5, "minimum_recall": 0.3, "maximum_log_loss": 10.0}

@@ -200,10 +200,17 @@ class Team:
     def end_of(self, run: str, seconds: float = 400) -> str:
         """Wait until a flow run has ended, and return how."""
         end = time.monotonic() + seconds
-        while (state := self.prefect("GET", f"flow_runs/{run}")["state_type"]) in OPEN:
-            assert time.monotonic() < end, f"{state}\n{self.log('worker')}"
+        while not self.has_ended(run):
+            assert time.monotonic() < end, self.log("worker")
             time.sleep(0.5)
-        return str(state)
+        return self._state(run)
+
+    def has_ended(self, run: str) -> bool:
+        """Say whether a flow run has ended, however."""
+        return self._state(run) not in OPEN
+
+    def _state(self, run: str) -> str:
+        return str(self.prefect("GET", f"flow_runs/{run}")["state_type"])
 
     def runs(self, condition: str = "") -> list[Any]:
         """Return the runs of the experiment in MLflow; none before there is one."""

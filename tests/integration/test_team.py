@@ -58,11 +58,11 @@ def test_a_deployed_flow_runs_through_the_servers_of_the_compose_file(team: Any)
 
 
 def test_postgres_killed_during_a_run_costs_no_run(team: Any) -> None:
-    """Killed while a family is fitted and back some seconds later: the run ends and says how, the next one is whole."""
+    """Killed while families are fitted, back some seconds later: the run ends and says how, the next is whole."""
     team.checkout.params(split={"seed": 1})
     run = team.train()
-    while not team.runs("tags.family = 'mlp' and attributes.status = 'RUNNING'"):
-        time.sleep(0.2)
+    while not team.runs("tags.kind = 'pipeline' and attributes.status = 'RUNNING'"):
+        assert not team.has_ended(run), team.log("worker")
     team.postgres.kill()
     time.sleep(5)
     team.postgres.start()
