@@ -29,6 +29,7 @@ from digits.files import only_one
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps.memory import tracking
+from tests import forked
 
 ROOT = Path(__file__).parents[1]
 
@@ -151,15 +152,9 @@ class Checkout:
         return tracking(self.project, "digits", settings=Settings.load(self.root))
 
     def digits(self, *arguments: str, folder: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `digits` in the checkout, or in a folder of it."""
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.root / folder,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
+        """Run a command of `digits` in the checkout, or in a folder of it, forked from loaded libraries."""
+        return forked.run(
+            arguments, folder=self.root / folder, environment={**self.environment, **environment}, timeout=280
         )
 
     @staticmethod
@@ -304,7 +299,11 @@ def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
 def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
     """Return a checkout after its first run, with what the run printed; whoever changes it puts it right again."""
     checkout = make_checkout()
-    checkout.first = checkout.digits("run", "digits", "--json")
+    # The one run that is a process of its own from its first line: it shows what loading the libraries says.
+    command, environment = checkout.command("run", "digits", "--json"), checkout.environment
+    checkout.first = subprocess.run(
+        command, cwd=checkout.root, env=environment, capture_output=True, text=True, check=False
+    )
     assert checkout.first.returncode == 0, checkout.first.stderr
     return checkout
 
