@@ -135,9 +135,10 @@ class Changes:
         if self._ledger.read(entry).status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
             raise BusyError(f"the {entry.action} of version {entry.version} took too long, or was ended; ask again")
         self._yield_to_older(entry)
-        found = self._stages.holders().get(_alias(entry.stage))
-        if entry.action == "archive" and found == entry.version:
-            raise BusyError(f"version {entry.version} of {self._dataset} serves since a moment ago; it is not archived")
+        holders = self._stages.holders()
+        found = holders.get(_alias(entry.stage))
+        if entry.stage != PRODUCTION and holders.get(PRODUCTION) == entry.version:
+            raise BusyError(f"version {entry.version} of {self._dataset} serves since a moment ago; nothing is done")
         if found != entry.before:
             raise BusyError(
                 f"@{_alias(entry.stage)} of {self._dataset} is version {found} now, the decision was made when it was "

@@ -80,6 +80,11 @@ class Entry:
         return self.moved or self.started
 
     @property
+    def lanes(self) -> frozenset[str]:
+        """The aliases that it must be alone with: what is staged and what serves are changed independently."""
+        return frozenset({self.stage} & {PRODUCTION, STAGING} or {PRODUCTION, STAGING})
+
+    @property
     def is_open(self) -> bool:
         """Whether it is under way, or waits for an answer."""
         return self.status in {UNDER_WAY, WAITING}
@@ -113,7 +118,8 @@ class Known:
     Attributes
     ----------
     production
-        The versions that have served, the one that serves last; those that were rolled back are not among them.
+        The versions that have served, the one that serves last; those that were rolled back, or archived by somebody,
+        are not among them.
     staging
         The version that is staged.
     """
@@ -139,6 +145,8 @@ def known(entries: Iterable[Entry]) -> Known:
             staging = None
         if entry.stage == STAGING:
             staging = entry.version
+        elif entry.action == "archive":
+            production = [number for number in production if number != entry.version]
         elif entry.stage == PRODUCTION:
             production = _after(production, entry)
     return Known(production=tuple(production), staging=staging)

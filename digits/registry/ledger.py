@@ -16,7 +16,6 @@ from digits.experiments.tracking import Tracking
 from digits.processes import has_died, this_process
 from digits.registry.gate import Decision
 from digits.registry.history import UNDER_WAY, WAITING, Action, Entry, Outcome
-from digits.registry.stages import PRODUCTION, STAGING
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -153,15 +152,10 @@ class Ledger:
             for other in self.unfinished()
             if other.status == UNDER_WAY
             and (other.started, other.run_id) < mine
-            and _lane(other) == _lane(entry)
+            and other.lanes & entry.lanes
             and not self.is_dead(other)
         ]
         return rivals[0] if rivals else None
-
-
-def _lane(entry: Entry) -> str:
-    """Return what a change is alone in: what is staged and what serves are changed independently."""
-    return STAGING if entry.stage == STAGING else PRODUCTION
 
 
 def _metric(name: str) -> str:

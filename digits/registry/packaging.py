@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ import digits
 from digits.experiments.leaderboard import Row
 from digits.experiments.logged_model import create_logged_model, finalize, logged_model_of
 from digits.experiments.tags import CANDIDATE_FOLDER
+from digits.files import sha256_of_folder
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 
     from digits.data.snapshot import Snapshot
 
-__all__ = ["ARTIFACT", "log_model"]
+__all__ = ["MODEL_FILES", "Package", "log_model"]
 
 SERVED = Path(__file__).with_name("served.py")
 PACKAGE = Path(digits.__file__).parent
 MODEL, ARTIFACT, DIGEST = "model", "model", "sha256"
+
+#: Where in a package the model's own files lie.
+MODEL_FILES = f"artifacts/{ARTIFACT}"
 
 #: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
 _SERVED_BY = (
@@ -44,8 +48,16 @@ _SERVED_BY = (
 _EXAMPLES = 2
 
 
-def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> tuple[str, str]:
-    """Log the candidate's files as those of its run's model; return the model's address and id.
+class Package(NamedTuple):
+    """A model as MLflow keeps it: its address and id, and the SHA-256 over all of its files."""
+
+    source: str
+    model_id: str
+    digest: str
+
+
+def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
+    """Log the candidate's files, and the code that serves them, as those of its run's model.
 
     A model that has files already, which some version may serve, is left alone: the run gets another one.
     """
@@ -71,8 +83,9 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> tuple[st
             pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
         )
         client.log_model_artifacts(model_id, str(Path(work) / MODEL))
+        digest = sha256_of_folder(Path(work) / MODEL)
     finalize(client, model_id)
-    return f"models:/{model_id}", model_id
+    return Package(source=f"models:/{model_id}", model_id=model_id, digest=digest)
 
 
 def _signature(row: Row, *, snapshot: Snapshot) -> ModelSignature:

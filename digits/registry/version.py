@@ -7,7 +7,9 @@ from pathlib import Path
 
 from digits.errors import MissingError, ServerError
 from digits.experiments.connection import holds_nothing
+from digits.files import sha256_of_folder
 from digits.models import artifact
+from digits.registry.packaging import MODEL_FILES
 from digits.registry.stages import ARCHIVED, NONE
 
 __all__ = ["ModelVersion", "brought"]
@@ -27,6 +29,8 @@ class ModelVersion:
         The family of the model.
     digest
         SHA-256 over the model's files when it was registered.
+    package
+        SHA-256 over all files by which MLflow serves it, its code among them, when it was registered.
     run_id
         The run of the candidate that it came from.
     aliases
@@ -45,6 +49,7 @@ class ModelVersion:
     version: int
     family: str
     digest: str
+    package: str
     run_id: str
     aliases: tuple[str, ...]
     stage: str = NONE
@@ -63,17 +68,19 @@ class ModelVersion:
         return f"{self.name} version {self.version}" + "".join(f" @{alias}" for alias in self.aliases) + archived
 
 
-def brought(version: ModelVersion, *, address: str, work: str) -> Path:
-    """Bring a version's files and return their folder, whose digest is the registered one.
+def brought(version: ModelVersion, *, address: str, work: str, whole: bool = False) -> Path:
+    """Bring a version's files and return the folder of its model, whose digest is the registered one.
 
     Parameters
     ----------
     version
         The version.
     address
-        Where its model's files lie.
+        Where its files lie.
     work
         Folder for a download.
+    whole
+        Bring and check also the code by which MLflow serves it, which `digits` itself does not run.
 
     Raises
     ------
@@ -86,20 +93,25 @@ def brought(version: ModelVersion, *, address: str, work: str) -> Path:
     from mlflow.exceptions import MlflowException
 
     mend = f"register it again with `digits run {version.dataset}`"
+    place = address if whole else f"{address}/{MODEL_FILES}"
     try:
-        folder = Path(download_artifacts(address, dst_path=work))
-        found = artifact.digest(folder)
+        folder = Path(download_artifacts(place, dst_path=work))
+        model = folder / MODEL_FILES if whole else folder
+        found = {version.digest: artifact.digest(model)}
+        if whole:
+            found[version.package] = sha256_of_folder(folder)
     except MissingError as error:
         raise MissingError(f"the files of {version} are missing; {mend}") from error
     except (MlflowException, OSError) as error:
-        if holds_nothing(address):
+        if holds_nothing(place):
             raise MissingError(f"the files of {version} are missing; {mend}") from error
         raise ServerError(
             f"the files of {version} cannot be read ({error}); is the server of MLFLOW_TRACKING_URI there, and the "
             "store of its artifacts?"
         ) from error
-    if found != version.digest:
-        raise MissingError(
-            f"the files of {version} were changed: SHA-256 {found[:12]}, wanted {version.digest[:12]}; {mend}"
-        )
-    return folder
+    for wanted, digest in found.items():
+        if digest != wanted:
+            raise MissingError(
+                f"the files of {version} were changed: SHA-256 {digest[:12]}, wanted {wanted[:12]}; {mend}"
+            )
+    return model

@@ -22,7 +22,7 @@ from digits.registry.card import model_card
 from digits.registry.gate import Decision
 from digits.registry.history import differences
 from digits.registry.ledger import EXPERIMENT, Ledger
-from digits.registry.packaging import ARTIFACT, log_model
+from digits.registry.packaging import log_model
 from digits.registry.stages import NONE, PRODUCTION, STAGING, TAG_STAGE, Stages
 from digits.registry.version import ModelVersion, brought
 
@@ -34,7 +34,7 @@ __all__ = ["PRODUCTION", "STAGING", "ModelVersion", "Registry"]
 log = logging.getLogger(__name__)
 
 CARD = "model_card.md"
-TAG_GATE, TAG_THREADS = "gate", "threads"
+TAG_GATE, TAG_THREADS, TAG_PACKAGE = "gate", "threads", "package.sha256"
 
 
 class Registry:
@@ -100,20 +100,21 @@ class Registry:
             raise MissingError(
                 f"the candidate of {family} cannot be registered: {fault}; run `digits fit {self.dataset} {family}`"
             )
-        source, model_id = log_model(row, snapshot=snapshot, client=self._client)
+        package = log_model(row, snapshot=snapshot, client=self._client)
         self._ensure_model()
         card = model_card(row, snapshot=snapshot, decision=decision, name=self.name)
         self._client.log_text(row.candidate.run_id, card, CARD)
         created = self._client.create_model_version(
             self.name,
-            source=source,
+            source=package.source,
             run_id=row.candidate.run_id,
-            model_id=model_id,
+            model_id=package.model_id,
             description=card,
             tags={
                 TAG_FAMILY: row.candidate.family,
                 TAG_FINGERPRINT: row.candidate.fingerprint.digest,
                 TAG_DIGEST: row.candidate.digest,
+                TAG_PACKAGE: package.digest,
                 TAG_SNAPSHOT: snapshot.digest,
                 TAG_SPLIT: row.candidate.fingerprint.data,
                 TAG_THREADS: str(row.candidate.fingerprint.params["threads"]),
@@ -134,13 +135,16 @@ class Registry:
         holders = self.stages.holders()
         if PRODUCTION in holders:
             return self.version(holders[PRODUCTION])
-        if STAGING not in holders:
+        there = self.versions()
+        if not there:
             raise MissingError(
                 f"no production version of {self.name}: found no version at all; run `digits run {self.dataset}`"
             )
+        newest = next((version for version in there if version.aliases), there[0])
+        which = "" if newest.aliases else f" --version {newest.version}"
         raise MissingError(
-            f"no production version of {self.name}: found only {self.version(holders[STAGING])}; "
-            f"`digits registry promote {self.dataset}` says what the gate wants of it"
+            f"no production version of {self.name}: found only {newest}; "
+            f"`digits registry promote {self.dataset}{which}` says what the gate wants of it"
         )
 
     def version(self, number: int) -> ModelVersion:
@@ -190,15 +194,28 @@ class Registry:
 
     def moved_by_hand(self) -> list[str]:
         """Return a line for each alias that is not where the ledger says."""
+        holders = self.stages.holders()
+        # What is promoted while the ledger is read is not moved by hand: the aliases are the same before and after.
+        while True:
+            entries, before = self.ledger.entries(), holders
+            if (holders := self.stages.holders()) == before:
+                break
         return [
             f"@{alias} of {self.name} is {found}, the ledger says {recorded}: somebody moved it by hand; see "
             f"`digits registry history {self.dataset}`"
-            for alias, found, recorded in differences(self.ledger.entries(), self.stages.holders())
+            for alias, found, recorded in differences(entries, holders)
         ]
 
     @contextmanager
-    def files(self, version: ModelVersion) -> Iterator[Path]:
-        """Yield the folder of a version's files, after they were held against the registered digest.
+    def files(self, version: ModelVersion, *, whole: bool = False) -> Iterator[Path]:
+        """Yield the folder of a version's model, after its files were held against the registered digest.
+
+        Parameters
+        ----------
+        version
+            The version.
+        whole
+            Check also the code by which MLflow serves it.
 
         Raises
         ------
@@ -209,10 +226,10 @@ class Registry:
         """
         address = self._client.get_model_version_download_uri(self.name, str(version.version))
         with tempfile.TemporaryDirectory() as work:
-            yield brought(version, address=f"{address}/artifacts/{ARTIFACT}", work=work)
+            yield brought(version, address=address, work=work, whole=whole)
 
     def fault(self, version: ModelVersion) -> str:
-        """Return what is wrong with a version's files, in one line; empty where they are whole.
+        """Return what is wrong with any of a version's files, in one line; empty where they are whole.
 
         Raises
         ------
@@ -220,7 +237,7 @@ class Registry:
             They cannot be read, whether they are damaged or not.
         """
         try:
-            with self.files(version):
+            with self.files(version, whole=True):
                 return ""
         except MissingError as error:
             return str(error)
@@ -257,6 +274,7 @@ class Registry:
             version=number,
             family=found.tags.get(TAG_FAMILY, ""),
             digest=found.tags.get(TAG_DIGEST, ""),
+            package=found.tags.get(TAG_PACKAGE, ""),
             run_id=str(found.run_id),
             aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
             stage=found.tags.get(TAG_STAGE, NONE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -138,10 +138,9 @@ def propose(
         entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
         with changes.recorded(entry):
             decision = None
-            if to == STAGING:
-                with registry.files(chosen):
-                    pass
-            else:
+            with registry.files(chosen, whole=True):
+                pass
+            if to == PRODUCTION:
                 report("promote", subject=str(chosen), state="running")
                 # The ledger's champion, also where somebody has moved or taken away the alias by hand.
                 champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
@@ -184,11 +183,11 @@ def conclude(
         return entry
     registry, changes = opened(project, memory=memory)
     name = f"version {entry.version} of {registry.name}"
-    with changes.recorded(entry), alone(project, dataset, entry.stage):
+    with changes.recorded(entry):
         if not proposal.accepted and decision is not None:
             changes.refuse(entry, reason=decision.reason)
             raise GateFailed(f"{name} is not promoted: {decision.reason}; see docs/gates.md")
-        if answer is not None:
+        if answer is not None:  # first of all: what a person said is kept, whatever comes of it
             entry = registry.ledger.answered(entry, by=answer.by, reason=answer.reason)
         if proposal.asks and (answer is None or not answer.approved):
             words = f"{answer.by} refused: {answer.reason}" if answer else "nobody was asked"
@@ -196,7 +195,8 @@ def conclude(
             raise GateFailed(f"{name} is not promoted: {words}; see `digits registry history {dataset}`")
         forced = decision is not None and not decision.passed
         why = entry.reason or (decision.reason if decision else "")
-        done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
+        with alone(project, dataset, *entry.lanes, wait=True):  # the decision is made; whoever was first ends soon
+            done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
         report("promote", subject=name, state="done", detail=f"@{entry.stage}")
         return done
 
@@ -208,11 +208,12 @@ def opened(project: Project, *, memory: Tracking) -> tuple[Registry, Changes]:
 
 
 @contextmanager
-def alone(project: Project, dataset: str, stage: str) -> Iterator[None]:
-    """Let one process of this checkout at a time change what is staged, or what serves; the other is told."""
-    lane = STAGING if stage == STAGING else PRODUCTION
+def alone(project: Project, dataset: str, *aliases: str, wait: bool = False) -> Iterator[None]:
+    """Let one process of this checkout at a time change who has these aliases; the other is told, or waits."""
     busy = BusyError(f"another promotion of {dataset} is under way here; wait for its end and ask again")
-    with only_one(project.lock(dataset, "promotion", lane), busy=busy):
+    with ExitStack() as locks:
+        for alias in sorted(aliases):  # always in this order, so that no two wait for each other
+            locks.enter_context(only_one(project.lock(dataset, "promotion", alias), busy=None if wait else busy))
         yield
 
 

@@ -21,6 +21,7 @@ from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.settings import Settings
 from digits.steps.data import is_validated, load_split
+from digits.steps.promotion import alone
 
 __all__ = ["register"]
 
@@ -31,7 +32,7 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
 
     The version becomes ``@production`` when there is none, the gate is passed and nobody has to agree; else
     ``@staging``. One that was archived stays so until somebody promotes it. A version whose files are damaged or gone
-    is replaced by a new one, which serves where the old one did.
+    is replaced by a new one with the same digest, which serves where the old one did: it is the model that was let in.
 
     Parameters
     ----------
@@ -61,10 +62,7 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         if version is None:
             snapshot = Snapshot.load(project.snapshot(dataset))
             version = registry.create(best, snapshot=snapshot, decision=decision, tags=project.git_tags())
-        with (
-            only_one(project.lock(dataset, "promotion", PRODUCTION)),
-            only_one(project.lock(dataset, "promotion", STAGING)),
-        ):
+        with alone(project, dataset, PRODUCTION, STAGING, wait=True):
             changes.settle()
             _place(registry.version(version.version), damaged, registry, changes, decision, asks=params.approval)
         version = registry.version(version.version)
@@ -88,7 +86,8 @@ def _place(
     action: Action = "promote"
     serves = registry.stages.holders().get(PRODUCTION)
     has_served = known(registry.ledger.entries()).production  # an alias that is gone was taken away by somebody
-    if replaced := next((item.version for item in damaged if item.version == serves), None):
+    same = (item.version for item in damaged if (item.version, item.digest) == (serves, version.digest))
+    if replaced := next(same, None):
         action, stage = "replace", PRODUCTION
         reason = f"the same model as version {replaced}, whose files are damaged"
     elif serves is None and not has_served and decision.passed and asks == "none":

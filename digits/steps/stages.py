@@ -10,7 +10,7 @@ from digits.experiments.connection import answering
 from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.registry.history import Entry, known
-from digits.registry.stages import ARCHIVED, PRODUCTION
+from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.steps.promotion import alone, opened
@@ -25,7 +25,7 @@ def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = 
     """Give production back to the version that served before, at once.
 
     Where somebody has moved the alias by hand, it goes back to the version that the ledger knows of. A version that is
-    damaged or deleted is passed over.
+    damaged or deleted is passed over, and so is one that somebody archived.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def _before(registry: Registry, serves: int | None) -> int:
         if number == serves:
             continue
         try:
-            with registry.files(registry.version(number)):
+            with registry.files(registry.version(number), whole=True):
                 return number
         except MissingError as error:  # damaged, or deleted
             log.warning("%s", error)
@@ -78,7 +78,7 @@ def archive(project: Project, dataset: str, *, version: int, memory: Tracking, r
         There is none of that number.
     """
     registry, changes = opened(project, memory=memory)
-    with alone(project, dataset, PRODUCTION):
+    with alone(project, dataset, PRODUCTION, STAGING):
         for entry in changes.settle():
             if entry.action == "archive" and entry.version == version:
                 return entry

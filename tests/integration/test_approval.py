@@ -93,6 +93,9 @@ def test_a_person_refuses(stocked: Any) -> None:
         with pytest.raises(GateFailed, match=words):
             promotion.conclude(stocked.project, "digits", proposal, memory=memory, answer=answer)
     assert _serves(stocked) == 1
+    refused, unasked = stages.history(stocked.project, memory=memory)[-2:]
+    assert (refused.outcome, refused.approved_by, refused.approval_reason) == ("refused", "Ada", "not on Friday")
+    assert (unasked.outcome, unasked.approved_by) == ("refused", "")
 
 
 def test_without_a_server_nobody_can_be_asked(stocked: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -157,6 +158,55 @@ def test_a_damaged_version_is_never_promoted(stocked: Any, force: bool) -> None:
     verified = stocked.digits("registry", "verify", "digits")
     assert verified.returncode == 1
     assert "version 2 were changed" in verified.stdout
+
+
+def test_changed_code_in_a_package_is_found(stocked: Any) -> None:
+    """The code by which MLflow serves a version is held against its digest too: by `verify`, and before promotion."""
+    served = _model_file(stocked, 2).parents[2] / "served.py"
+    before = served.read_bytes()
+    served.write_bytes(before + b"# more\n")
+    try:
+        with pytest.raises(MissingError, match="the files of digits-classifier version 2 were changed"):
+            _promote(stocked, version=2)
+        (fault,) = stages.faults(stocked.project, memory=stocked.memory())
+        assert "version 2 were changed" in fault
+    finally:
+        served.write_bytes(before)
+
+
+def test_a_version_that_somebody_archived_is_not_rolled_back_to(stocked: Any) -> None:
+    """Out of use is out of use; promoted again, it counts again."""
+    _promote(stocked, version=2)
+    stages.archive(stocked.project, "digits", version=1, memory=stocked.memory())
+    with pytest.raises(MissingError, match="served before version 2"):
+        stages.rollback(stocked.project, "digits", memory=stocked.memory())
+    assert _serves(stocked) == 2
+    _promote(stocked, version=1, force=True, reason="it was right after all")
+    assert stages.rollback(stocked.project, "digits", memory=stocked.memory()).version == 2
+
+
+def test_two_processes_that_promote_at_once_leave_one_answer(stocked: Any) -> None:
+    """Each ends with its own word: done, or that another is under way; alias and ledger agree afterwards."""
+    both = [
+        subprocess.Popen(
+            stocked.command("registry", "promote", "digits", "--version", str(version)),
+            cwd=stocked.root,
+            env=stocked.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for version in (2, 3)
+    ]
+    said = [process.communicate(timeout=200) for process in both]
+    codes = [process.returncode for process in both]
+    assert codes.count(0) == 1, said
+    (other,) = (code for code in codes if code != 0)
+    lines = "".join(err for _, err in said)
+    assert (other == 1 and "under way" in lines) or (other == 3 and "the champion stays" in lines), said
+    assert _serves(stocked) == (2, 3)[codes.index(0)]
+    assert stages.faults(stocked.project, memory=stocked.memory()) == []
+    assert all(not entry.is_open for entry in _history(stocked))
 
 
 def test_plain_mlflow_refuses_changed_files(stocked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
