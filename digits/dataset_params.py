@@ -31,7 +31,14 @@ else:
         create_model(
             title,
             __base__=Section,
-            **{name: (family | None, None) for name, family in FAMILIES.items() if family.section == section},
+            **{
+                name: (
+                    family,
+                    Field(default=None, validate_default=False),
+                )  # named with nothing behind it is no default
+                for name, family in FAMILIES.items()
+                if family.section == section
+            },
         )
         for title, section in (("Families", "families"), ("Ensembles", "ensembles"))
     )

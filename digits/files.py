@@ -127,14 +127,14 @@ def bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def sha256_of_folder(folder: Path) -> str:
+def sha256_of_folder(folder: Path, *, without: frozenset[str] = frozenset()) -> str:
     """Return the SHA-256 over names and contents of the files below a folder, 64 hexadecimal digits.
 
-    What Python compiles and keeps beside the code that it runs is not counted.
+    Files and folders of the names `without` are not counted.
     """
     total = hashlib.sha256()
     paths = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
-    counted = {name.as_posix(): path for name, path in paths.items() if "__pycache__" not in name.parts}
+    counted = {name.as_posix(): path for name, path in paths.items() if without.isdisjoint(name.parts)}
     for name, path in sorted(counted.items()):
         total.update(f"{sha256_of_file(path)}  {name}\n".encode())
     return total.hexdigest()

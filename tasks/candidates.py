@@ -58,12 +58,15 @@ def evaluate(
     done = evaluation.evaluate(
         project, dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
     )
-    # What was made of other params or code than those that lie there now is no result of theirs.
-    current = candidates.current(project, dataset, [item.candidate for item in fitted])
-    whole = len(current) == len(fitted) and not done.failed and evaluation.is_current(project, dataset, params=params)
-    stages = [fit_stage(dataset, candidate.family) for candidate in current] + (
-        [f"evaluate@{dataset}"] if whole else []
-    )
+
+    def stages() -> list[str]:
+        """Name what was made of the params and the code that lie there now."""
+        current = candidates.current(project, dataset, [item.candidate for item in fitted])
+        whole = len(current) == len(fitted) and not done.failed
+        whole = whole and evaluation.is_current(project, dataset, params=params)
+        fits = [fit_stage(dataset, candidate.family) for candidate in current]
+        return [*fits, f"evaluate@{dataset}"] if whole else fits
+
     record(project.root, stages=stages)
     name = dataset.lower().replace("_", "-")
     create_markdown_artifact(

@@ -89,14 +89,22 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object], always: bo
     return True
 
 
-def record(root: Path, *, stages: Sequence[str]) -> None:
-    """Record what the steps of `stages` wrote, so that ``dvc repro`` does not run them again.
+def record(root: Path, *, stages: Callable[[], Sequence[str]]) -> None:
+    """Record what the steps of stages wrote, so that ``dvc repro`` does not run them again.
 
     A stage that ``dvc.yaml`` does not name is left out: a dataset may be trained without being rebuilt by DVC.
+
+    Parameters
+    ----------
+    root
+        The checkout.
+    stages
+        Names those whose results are still what params and code give; asked once nobody else is at work here, right
+        before they are recorded.
     """
 
     def commit_changed(known: _Stages) -> None:
-        _commit([known[stage] for stage in stages if stage in known and known[stage].status()])
+        _commit([known[stage] for stage in stages() if stage in known and known[stage].status()])
 
     with _alone(root):
         _with_dvc(root, commit_changed)

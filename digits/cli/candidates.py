@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from digits.cli.display import events_shown, print_leaderboard
 from digits.cli.output import print_json, print_line
-from digits.errors import FitFailed
+from digits.errors import FitFailed, MissingError
 from digits.experiments.evaluation import read_evaluation
 from digits.experiments.workers import worker_pool
 from digits.project import Project
@@ -44,6 +47,8 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
     # A worker, which starts when there is something to fit: the limit can stop it, and the bits are those of `run`.
     with worker_pool(1, timeout_s=settings.fit_minutes * 60) as workers:
         candidate, reused = candidates.fit(project, dataset, family, memory=memory, workers=workers)
+    if not candidates.current(project, dataset, [candidate]):  # `dvc repro` would take it for what params.yaml says now
+        raise FitFailed(f"{family} is fitted and remembered, but its params or code were changed meanwhile; run again")
     if json:
         print_json(
             {
@@ -63,7 +68,7 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
         )
 
 
-def evaluate(dataset: str, *, json: bool = False) -> None:
+def evaluate(dataset: str, *, all_: Annotated[bool, Parameter("--all")] = False, json: bool = False) -> None:
     """Score a dataset's candidates on the test split, those that were not scored yet, and rank them.
 
     A family that is not fitted has no place on the leaderboard. One that is, but cannot be scored, is an error: the
@@ -79,18 +84,24 @@ def evaluate(dataset: str, *, json: bool = False) -> None:
     ----------
     dataset
         Name of the dataset in params.yaml.
+    all_
+        Let a family that is not fitted with today's params be an error; `dvc repro` asks so.
     json
         Print the leaderboard as JSON.
     """
     project = Project.find()
-    project.params(dataset)
+    params = project.params(dataset)
     memory = tracking(project, dataset, settings=Settings.load(project.root))
     with events_shown():
         fitted, missing = evaluation.all_remembered(project, dataset, memory=memory)
+        if all_ and missing:
+            raise MissingError("; ".join(missing.values()))
         done = evaluation.evaluate(project, dataset, fitted=fitted, failed=missing, memory=memory)
     show(done.path, json=json)
     if unscored := [f"{family} ({reason})" for family, reason in done.failed.items() if family not in missing]:
         raise FitFailed(f"cannot be scored: {'; '.join(unscored)}; the others are")
+    if not evaluation.is_current(project, dataset, params=params.evaluate):
+        raise FitFailed("params.yaml was changed while the candidates were scored; run again")
 
 
 def register(dataset: str, *, json: bool = False) -> None:

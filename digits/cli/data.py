@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from digits.cli.output import print_json, print_line
 from digits.data.report import REPORT
-from digits.errors import ContractViolation
+from digits.errors import ContractViolation, ParamsError
+from digits.params import Section
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import data as steps
 
 __all__ = ["ingest", "split", "validate"]
+
+
+@contextmanager
+def _unchanged(params: Callable[[], Section]) -> Iterator[None]:
+    """Raise when the params of a step were changed while it ran: DVC would record today's for yesterday's result."""
+    before = params()
+    yield
+    if params() != before:
+        raise ParamsError("params.yaml was changed while the step ran; run again")
 
 
 def ingest(dataset: str, *, json: bool = False) -> None:
@@ -32,7 +44,8 @@ def ingest(dataset: str, *, json: bool = False) -> None:
         Print the snapshot as JSON.
     """
     project = Project.find()
-    snapshot = steps.ingest(project, dataset, settings=Settings.load(project.root))
+    with _unchanged(lambda: project.params(dataset).ingest):
+        snapshot = steps.ingest(project, dataset, settings=Settings.load(project.root))
     if json:
         print_json({"path": str(snapshot.path), "digest": snapshot.digest, "n_samples": snapshot.n_samples})
     else:
@@ -60,7 +73,8 @@ def validate(dataset: str, *, json: bool = False) -> None:
     project = Project.find()
     report = project.validation(dataset) / REPORT
     try:
-        checked = steps.validate(project, dataset)
+        with _unchanged(lambda: project.params(dataset).validate_):
+            checked = steps.validate(project, dataset)
     except ContractViolation:
         if json:
             sys.stdout.write(report.read_text(encoding="utf-8"))
@@ -87,7 +101,9 @@ def split(dataset: str, *, json: bool = False) -> None:
     json
         Print the counts as JSON.
     """
-    made = steps.split(Project.find(), dataset)
+    project = Project.find()
+    with _unchanged(lambda: project.params(dataset).split):
+        made = steps.split(project, dataset)
     counts = {
         "development": len(made.development()),
         "validation": len(made.validation()),

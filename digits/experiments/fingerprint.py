@@ -20,6 +20,7 @@ __all__ = ["Fingerprint", "fingerprint"]
 
 #: The code that every fit goes through, whatever its family.
 _COMMON = (
+    "digits.data.snapshot",
     "digits.data.split",
     "digits.experiments.fitting",
     "digits.experiments.metrics",

@@ -54,12 +54,13 @@ def recall(tracking: Tracking, fingerprint: str, *, path: Path) -> Recalled:
     into it.
     """
     fault = _fault(path, fingerprint=fingerprint)
-    for run in tracking.search(f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"):
-        run_id, tags = str(run.info.run_id), run.data.tags
-        candidate = _intact(path, tags=tags)
-        if candidate is None and tracking.download(run_id, path=path):
-            candidate = _intact(path, tags=tags)
-        if candidate is not None:
+    finished = f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"
+    runs = {str(run.info.run_id): run.data.tags for run in tracking.search(finished)}
+    for run_id, tags in runs.items():  # before anything is brought: what lies there whole is not written over
+        if (candidate := _intact(path, tags=tags)) is not None:
+            return Recalled(replace(candidate, run_id=run_id), fault)
+    for run_id, tags in runs.items():
+        if tracking.download(run_id, path=path) and (candidate := _intact(path, tags=tags)) is not None:
             return Recalled(replace(candidate, run_id=run_id), fault)
         fault = f"missing or damaged in its folder and in run {run_id}"
     return Recalled(None, fault)

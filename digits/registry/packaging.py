@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
     from digits.data.snapshot import Snapshot
 
-__all__ = ["MODEL_FILES", "Package", "log_model"]
+__all__ = ["MODEL_FILES", "Package", "digest_of_package", "log_model"]
 
 SERVED = Path(__file__).with_name("served.py")
 PACKAGE = Path(digits.__file__).parent
 MODEL, ARTIFACT, DIGEST = "model", "model", "sha256"
+
+#: What loading a package writes into it where the store is a folder: Python beside its code, MLflow beside the model.
+_WRITTEN_LATER = frozenset({"__pycache__", "registered_model_meta"})
 
 #: Where in a package the model's own files lie.
 MODEL_FILES = f"artifacts/{ARTIFACT}"
@@ -83,9 +86,14 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
             pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
         )
         client.log_model_artifacts(model_id, str(Path(work) / MODEL))
-        digest = sha256_of_folder(Path(work) / MODEL)
+        digest = digest_of_package(Path(work) / MODEL)
     finalize(client, model_id)
     return Package(source=f"models:/{model_id}", model_id=model_id, digest=digest)
+
+
+def digest_of_package(folder: Path) -> str:
+    """Return the SHA-256 over the files by which MLflow serves a model, as they were logged."""
+    return sha256_of_folder(folder, without=_WRITTEN_LATER)
 
 
 def _signature(row: Row, *, snapshot: Snapshot) -> ModelSignature:

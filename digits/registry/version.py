@@ -7,9 +7,8 @@ from pathlib import Path
 
 from digits.errors import MissingError, ServerError
 from digits.experiments.connection import holds_nothing
-from digits.files import sha256_of_folder
 from digits.models import artifact
-from digits.registry.packaging import MODEL_FILES
+from digits.registry.packaging import MODEL_FILES, digest_of_package
 from digits.registry.stages import ARCHIVED, NONE
 
 __all__ = ["ModelVersion", "brought"]
@@ -99,7 +98,7 @@ def brought(version: ModelVersion, *, address: str, work: str, whole: bool = Fal
         model = folder / MODEL_FILES if whole else folder
         found = {version.digest: artifact.digest(model)}
         if whole:
-            found[version.package] = sha256_of_folder(folder)
+            found[version.package] = digest_of_package(folder)
     except MissingError as error:
         raise MissingError(f"the files of {version} are missing; {mend}") from error
     except (MlflowException, OSError) as error:

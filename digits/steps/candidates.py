@@ -98,6 +98,7 @@ def _train(
 ) -> Candidate:
     """Fit a family under a run of its own."""
     params, rows = project.params(dataset).fit, load_split(project, dataset)
+    rows.snapshot.verify()  # what is fitted to other images would be remembered as fitted to these
     members = [_member(project, dataset, name, memory=memory) for name in params.families[family].members]
     print_ = fingerprint_of(params, family, data=rows.digest)
     run_id = memory.start_candidate_run(
@@ -126,11 +127,20 @@ def remembered(project: Project, dataset: str, family: str, *, memory: Tracking)
     Raises
     ------
     MissingError
-        It was not fitted yet; one of other params, or of other data, is none.
+        It was not fitted yet; one of other params, of other data or by other code or libraries is none.
     """
+    with only_one(project.lock(dataset, family)):
+        return _remembered(project, dataset, family, memory=memory)
+
+
+def _remembered(project: Project, dataset: str, family: str, *, memory: Tracking) -> Candidate:
+    """Return the candidate that today's params give; the caller holds the lock of its folder."""
     known = _recall(project, dataset, family, memory=memory)
     if known.candidate is None:
-        raise MissingError(f"{family} is not fitted with today's params and data; run `digits fit {dataset} {family}`")
+        raise MissingError(
+            f"{family} is not fitted with today's params, data, code and libraries (`digits explain {dataset}` says "
+            f"what changed); run `digits fit {dataset} {family}`"
+        )
     return known.candidate
 
 
@@ -141,7 +151,7 @@ def brought(project: Project, dataset: str, fitted: Fitted, *, memory: Tracking)
     if fitted.candidate.path == project.candidate(dataset, family):
         return fitted
     with only_one(project.lock(dataset, family)):
-        return Fitted(remembered(project, dataset, family, memory=memory), reused=fitted.reused)
+        return Fitted(_remembered(project, dataset, family, memory=memory), reused=fitted.reused)
 
 
 def _member(project: Project, dataset: str, family: str, *, memory: Tracking) -> Candidate:

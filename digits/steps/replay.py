@@ -114,6 +114,10 @@ def _rows(project: Project, recorded: Candidate, *, obstacles: list[Change]) -> 
     except MissingError as error:
         obstacles.append(Change("data", f"split {wanted[:12]}: {error}"))
         return None
+    try:
+        rows.snapshot.verify()
+    except MissingError as error:
+        obstacles.append(Change("data", str(error)))
     if rows.digest != wanted:
         found = f"split {rows.digest[:12]} of snapshot {rows.snapshot.digest[:12]}"
         obstacles.append(Change("data", f"found {found}, wanted split {wanted[:12]}"))

@@ -217,6 +217,7 @@ def test_plain_mlflow_refuses_changed_files(stocked: Any, monkeypatch: pytest.Mo
         warnings.simplefilter("ignore", FutureWarning)  # of stages, which it will drop
         models = [mlflow.pyfunc.load_model(f"models:/{NAME}{way}") for way in ("@production", "/Production")]
     np.testing.assert_array_equal(*(model.predict(images) for model in models))
+    assert stages.faults(stocked.project, memory=stocked.memory()) == []  # what MLflow leaves there is no damage
     path = _model_file(stocked, 1)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(MissingError, match="was changed: SHA-256"):

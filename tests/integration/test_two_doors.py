@@ -26,8 +26,10 @@ from dvc.repo import Repo
 from numpy.typing import NDArray
 
 from digits.cli.candidates import evaluate as evaluate_command
+from digits.cli.candidates import fit as fit_command
+from digits.cli.data import split as split_command
 from digits.dataset_params import DatasetParams
-from digits.errors import FitFailed, MissingError
+from digits.errors import FitFailed, MissingError, ParamsError
 from digits.experiments import assessment, scoring
 from digits.experiments.candidate import Candidate
 from digits.experiments.fingerprint import fingerprint
@@ -173,7 +175,7 @@ def test_a_flow_waits_for_dvc(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         while process.poll() is None and not (tmp_path / "begun").exists():
             time.sleep(0.05)
         assert not remembered(tmp_path, stage="make", step=lambda: pytest.fail("done twice"))
-        record(tmp_path, stages=["make"])
+        record(tmp_path, stages=lambda: ["make"])
         assert process.wait(20) == 0, process.stdout
     assert "DVC is at work here" in caplog.text
     assert not changes(tmp_path, stages=["make"])
@@ -248,6 +250,47 @@ def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: 
     assert not candidate.path.exists()
     (run_id,) = _fits(kept) - known
     assert memory.client.get_run(run_id).info.status == "FAILED"
+
+
+def test_what_was_changed_during_a_command_is_not_recorded_by_dvc(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command whose params are edited while it works ends as failed, so `dvc repro` does it again; the fit stays."""
+    known, fit = _fits(kept), candidates.fit
+
+    def edited(*arguments: Any, **named: Any) -> Any:
+        done = fit(*arguments, **named)
+        kept.families({"decision_tree": {"components": 14}})
+        return done
+
+    kept.families({"decision_tree": {"components": 12}})
+    monkeypatch.chdir(kept.root)
+    monkeypatch.setattr(candidates, "fit", edited)
+    with pytest.raises(FitFailed, match="its params or code were changed meanwhile; run again"):
+        fit_command("digits", "decision_tree")
+    assert _fitted(kept, since=known) == ["decision_tree"]
+    monkeypatch.setattr(data, "split", lambda *_, **__: kept.params(split={"seed": 9}))
+    with pytest.raises(ParamsError, match=r"params\.yaml was changed while the step ran"):
+        split_command("digits")
+
+
+def test_a_family_without_a_fit_is_an_error_for_dvc(kept: Any) -> None:
+    """`evaluate` alone ranks those that there are; with --all, as `dvc repro` calls it, one that is missing is told."""
+    kept.params(fit={"seed": 5})
+    candidates.fit(kept.project, "digits", "decision_tree", memory=kept.memory())
+    refused = kept.digits("evaluate", "digits", "--all")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "logistic_regression is not fitted with today's params, data, code and libraries" in refused.stderr
+    done = kept.digits("evaluate", "digits", "--json")
+    assert [row["family"] for row in json.loads(done.stdout)] == ["decision_tree"]
+
+
+def test_nothing_is_fitted_to_a_damaged_snapshot(kept: Any) -> None:
+    """Else MLflow would remember, as fitted to the images of the snapshot, what was fitted to others."""
+    path, known = kept.root / "data/snapshots/digits/labels.npy", _fits(kept)
+    np.save(path, np.roll(np.load(path), 1))
+    kept.families({"decision_tree": {"components": 12}})
+    with pytest.raises(MissingError, match=r"snapshot .* is damaged"):
+        candidates.fit(kept.project, "digits", "decision_tree", memory=kept.memory())
+    assert _fits(kept) == known
 
 
 @pytest.mark.parametrize("dataset", ["digits", "mnist"])

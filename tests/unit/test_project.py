@@ -53,6 +53,7 @@ def test_text_that_spells_a_number_is_one(tmp_path: Path, root: Path) -> None:
             "families.perceptron is not a known key; known are logistic_reg",
         ),
         ("datasets.digits.fit.families.svm", {"C": -1}, "datasets.digits.fit.families.svm.C is -1"),
+        ("datasets.digits.fit.families.svm", None, "datasets.digits.fit.families.svm is None"),
         ("datasets.digits.fit.ensembles.voting", {"members": ["svm", "me"]}, "ensembles.voting.members names me"),
         ("datasets.digits.fit.ensembles.voting", {"members": ["svm", "svm"]}, "names a family twice: svm, svm"),
         ("datasets.digits.fit.seed", True, "datasets.digits.fit.seed is 'true': Input should be a valid integer"),
