@@ -99,7 +99,7 @@ def _running(client: mlflow.MlflowClient, family: str) -> bool:
 
 @pytest.mark.timeout(600)
 def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
-    """Ten kills in a row of the run or of a worker, each after fits were lost; every second one falls into a fit.
+    """Ten kills in a row of the run, one of a worker, each after fits were lost; every second one falls into a fit.
 
     A fit whose worker was killed is tried again within the same run, which ends well.
     """
@@ -118,10 +118,10 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
                 time.sleep(0.1)
             time.sleep(moments.uniform(0, 1))
         else:
-            time.sleep(moments.uniform(1, 8))
+            time.sleep(moments.uniform(1, 6))
         hit += process.poll() is None
         workers = _workers(psutil.Process(process.pid)) if process.poll() is None else []
-        if number % 4 == 3 and workers:
+        if number == 3 and workers:
             moments.choice(workers).kill()
             with _ended(process):
                 assert process.wait(120) == 0

@@ -73,8 +73,8 @@ def test_the_systems_on_mnist_learn(name: str, mnist_dir: Path, tmp_path: Path) 
     assert {*outcome.figures, *outcome.texts} == wanted
     if name == "sgd":
         train, test = (Images.of(rows, part) for part in (rows.development(), rows.test()))
-        plain = SGDClassifier(**SYSTEMS[name].params).fit(train.X, train.y)
-        assert outcome.accuracy == pytest.approx(plain.score(test.X, test.y)), "what the tutorial counts"
+        plain = SGDClassifier(**SYSTEMS[name].params).fit(train.X / 255, train.y)
+        assert outcome.accuracy == pytest.approx(plain.score(test.X / 255, test.y)), "what the tutorial counts"
     if name == "detector":
         assert "Is it a 7?" in outcome.texts["detector.txt"]
         assert outcome.accuracy > outcome.metrics["always_no"]
