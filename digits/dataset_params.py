@@ -26,16 +26,14 @@ if TYPE_CHECKING:
     class Ensembles(Section): ...
 
 else:
-    #: A key per family, so that a fault is named with its path; those that are not named are not fitted.
+    #: A key per family, so that a fault is named with its path; those that are not named are not fitted. One that is
+    #: named with nothing behind it is a fault: only the default may be none.
     Families, Ensembles = (
         create_model(
             title,
             __base__=Section,
             **{
-                name: (
-                    family,
-                    Field(default=None, validate_default=False),
-                )  # named with nothing behind it is no default
+                name: (family, Field(default=None, validate_default=False))
                 for name, family in FAMILIES.items()
                 if family.section == section
             },

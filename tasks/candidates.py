@@ -62,10 +62,11 @@ def evaluate(
     def stages() -> list[str]:
         """Name what was made of the params and the code that lie there now."""
         current = candidates.current(project, dataset, [item.candidate for item in fitted])
-        whole = len(current) == len(fitted) and not done.failed
-        whole = whole and evaluation.is_current(project, dataset, params=params)
         fits = [fit_stage(dataset, candidate.family) for candidate in current]
-        return [*fits, f"evaluate@{dataset}"] if whole else fits
+        whole = len(current) == len(fitted) and not done.failed
+        return (
+            [*fits, f"evaluate@{dataset}"] if whole and evaluation.is_current(project, dataset, params=params) else fits
+        )
 
     record(project.root, stages=stages)
     name = dataset.lower().replace("_", "-")

@@ -302,7 +302,7 @@ def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
     # The one run that is a process of its own from its first line: it shows what loading the libraries says.
     command, environment = checkout.command("run", "digits", "--json"), checkout.environment
     checkout.first = subprocess.run(
-        command, cwd=checkout.root, env=environment, capture_output=True, text=True, check=False
+        command, cwd=checkout.root, env=environment, capture_output=True, text=True, timeout=280, check=False
     )
     assert checkout.first.returncode == 0, checkout.first.stderr
     return checkout

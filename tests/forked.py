@@ -19,20 +19,13 @@ __all__ = ["run"]
 #: Not Prefect, which reads its settings when it is loaded, and nothing that starts threads.
 LIBRARIES = ("mlflow", "sklearn.pipeline", "skops.io", "pandas", "great_expectations", "dvc.repo", "matplotlib.figure")
 
-#: What commands set before they load these, so that nothing is sent and every sum is added in the same order.
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GX_ANALYTICS_ENABLED": "false",
-    "DVC_NO_ANALYTICS": "1",
-}
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
 
 def run(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """Call `digits` with these arguments in a fork, and return what became of it."""
+    from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(LIBRARIES))
     with tempfile.TemporaryDirectory() as said:
@@ -40,7 +33,8 @@ def run(
         process = context.Process(target=_call, args=(list(arguments), folder, dict(environment), out, err))
         try:
             # The first call starts the process that all are forked from, and libraries read what is set as they load.
-            with patch.dict(os.environ, {**environment, **QUIET, **ONE_THREAD}, clear=True):
+            with patch.dict(os.environ, environment, clear=True):
+                prepare_environment(ONE_THREAD)
                 process.start()
             process.join(timeout)
             if process.exitcode is None:

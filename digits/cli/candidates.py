@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from digits.cli.display import events_shown, print_leaderboard
 from digits.cli.output import print_json, print_line
@@ -68,7 +65,7 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
         )
 
 
-def evaluate(dataset: str, *, all_: Annotated[bool, Parameter("--all")] = False, json: bool = False) -> None:
+def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
     """Score a dataset's candidates on the test split, those that were not scored yet, and rank them.
 
     A family that is not fitted has no place on the leaderboard. One that is, but cannot be scored, is an error: the

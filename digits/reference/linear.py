@@ -20,9 +20,6 @@ from digits.reference.system import Images, Options, Outcome
 
 __all__ = ["detector", "multinomial", "sgd"]
 
-#: MNIST's largest value.
-_WHITE = 255
-
 
 @contextmanager
 def _as_written() -> Iterator[None]:
@@ -77,11 +74,12 @@ def sgd(split: Split, options: Options, **params: Any) -> Outcome:
 
 def _classified(split: Split, estimator: Any, *, family: str) -> Outcome:
     train, test = Images.of(split, split.development()), Images.of(split, split.test())
+    white = split.snapshot.max_value
     with _as_written():
-        estimator.fit(train.X / _WHITE, train.y)
+        estimator.fit(train.X / white, train.y)
     # Not `predict_proba`: on raw pixels the sigmoids of several classes are 1, and the first of them would win. The
     # softmax agrees with `predict`, and is what multinomial logistic regression gives.
-    proba = softmax(estimator.decision_function(test.X / _WHITE), axis=1)
+    proba = softmax(estimator.decision_function(test.X / white), axis=1)
     metrics = score(test.y, proba, classes=estimator.classes_.tolist())
     shown: dict[str, Any] = {"dataset": split.snapshot.dataset, "family": family, "split": "test"}
     gallery = misclassified(
@@ -89,7 +87,7 @@ def _classified(split: Split, estimator: Any, *, family: str) -> Outcome:
         y_true=test.y,
         y_proba=proba,
         classes=metrics.classes,
-        max_value=split.snapshot.max_value,
+        max_value=white,
         **shown,
     )
     return Outcome(

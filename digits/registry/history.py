@@ -82,7 +82,7 @@ class Entry:
     @property
     def lanes(self) -> frozenset[str]:
         """The aliases that it must be alone with: what is staged and what serves are changed independently."""
-        return frozenset({self.stage} & {PRODUCTION, STAGING} or {PRODUCTION, STAGING})
+        return frozenset({PRODUCTION, STAGING} if self.action == "archive" else {self.stage})
 
     @property
     def is_open(self) -> bool:

@@ -138,9 +138,10 @@ def propose(
         entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
         with changes.recorded(entry):
             decision = None
-            with registry.files(chosen, whole=True):
-                pass
-            if to == PRODUCTION:
+            if to == STAGING:
+                with registry.files(chosen, whole=True):
+                    pass
+            else:
                 report("promote", subject=str(chosen), state="running")
                 # The ledger's champion, also where somebody has moved or taken away the alias by hand.
                 champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
@@ -233,7 +234,7 @@ def _judged(
     """Examine both versions here and now, one after the other, and ask the gate."""
     params, rows = project.params(registry.dataset), load_split(project, registry.dataset)
     validated = is_validated(project, rows.snapshot)
-    challenger = _examined(registry, chosen, split=rows, params=params.evaluate, validated=validated)
+    challenger = _examined(registry, chosen, split=rows, params=params.evaluate, validated=validated, whole=True)
     defender = None
     if champion is not None and champion != chosen.version:
         serves = registry.version(champion)
@@ -251,10 +252,16 @@ def _judged(
 
 
 def _examined(
-    registry: Registry, version: ModelVersion, *, split: Split, params: EvaluateParams, validated: bool
+    registry: Registry,
+    version: ModelVersion,
+    *,
+    split: Split,
+    params: EvaluateParams,
+    validated: bool,
+    whole: bool = False,
 ) -> Examination:
-    """Examine a version, loaded from the registry after its files were held against their digest."""
-    with registry.files(version) as folder:
+    """Examine a version, loaded after its files, or the whole package, were held against their digest."""
+    with registry.files(version, whole=whole) as folder:
         scored = score_on_test(
             artifact.load(folder),
             split=split,

@@ -111,13 +111,10 @@ def _rows(project: Project, recorded: Candidate, *, obstacles: list[Change]) -> 
     wanted = recorded.fingerprint.data
     try:
         rows = load_split(project, recorded.dataset)
+        rows.snapshot.verify()
     except MissingError as error:
         obstacles.append(Change("data", f"split {wanted[:12]}: {error}"))
         return None
-    try:
-        rows.snapshot.verify()
-    except MissingError as error:
-        obstacles.append(Change("data", str(error)))
     if rows.digest != wanted:
         found = f"split {rows.digest[:12]} of snapshot {rows.snapshot.digest[:12]}"
         obstacles.append(Change("data", f"found {found}, wanted split {wanted[:12]}"))

@@ -163,15 +163,11 @@ def test_a_damaged_version_is_never_promoted(stocked: Any, force: bool) -> None:
 def test_changed_code_in_a_package_is_found(stocked: Any) -> None:
     """The code by which MLflow serves a version is held against its digest too: by `verify`, and before promotion."""
     served = _model_file(stocked, 2).parents[2] / "served.py"
-    before = served.read_bytes()
-    served.write_bytes(before + b"# more\n")
-    try:
-        with pytest.raises(MissingError, match="the files of digits-classifier version 2 were changed"):
-            _promote(stocked, version=2)
-        (fault,) = stages.faults(stocked.project, memory=stocked.memory())
-        assert "version 2 were changed" in fault
-    finally:
-        served.write_bytes(before)
+    served.write_bytes(served.read_bytes() + b"# more\n")
+    with pytest.raises(MissingError, match="the files of digits-classifier version 2 were changed"):
+        _promote(stocked, version=2)
+    (fault,) = stages.faults(stocked.project, memory=stocked.memory())
+    assert "version 2 were changed" in fault
 
 
 def test_a_version_that_somebody_archived_is_not_rolled_back_to(stocked: Any) -> None:
