@@ -20,6 +20,7 @@ from digits.settings import Settings
 from digits.steps import candidates as steps
 from digits.steps.candidates import Fitted
 from digits.steps.memory import tracking
+from flows.dead_pipelines import FLOW_RUN, end_dead_pipelines
 from flows.runner import task_runner
 from tasks.candidates import evaluate, fit, register
 from tasks.data import ingest, split, validate
@@ -59,11 +60,12 @@ def train(dataset: str) -> Trained:
         snapshot = ingest(dataset)
         rows = split(snapshot, validate(snapshot))
         memory = tracking(project, dataset, settings=settings)
+        end_dead_pipelines(memory)
         parent = memory.start_pipeline_run(
-            snapshot=snapshot, split_digest=rows.digest, tags={**project.git_tags(), "prefect.flow_run_id": flow_run.id}
+            snapshot=snapshot, split_digest=rows.digest, tags={**project.git_tags(), FLOW_RUN: flow_run.id}
         )
         with memory.finishing(parent):
-            fits = _fit_all(project, rows, memory=memory, place=place, parent=parent)
+            fits = _fit_all(project, rows, memory=memory, place=place, parent=parent, retries=settings.fit_retries)
             evaluation = evaluate(rows, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent)
             version = register(dataset, evaluation, memory=memory)
     return Trained(evaluation=evaluation, version=version)
@@ -74,13 +76,14 @@ def train_with(settings: Settings) -> Callable[[str], Trained]:
     return train.with_options(task_runner=task_runner(settings))
 
 
-def _fit_all(project: Project, rows: Split, *, memory: Tracking, place: Place, parent: str) -> _Fits:
+def _fit_all(project: Project, rows: Split, *, memory: Tracking, place: Place, parent: str, retries: int) -> _Fits:
     """Fit the families side by side, then the ensembles, whose members must be there; a failure costs that family."""
     fits, dataset = _Fits(fitted=[], failed={}), rows.snapshot.dataset
+    fit_or_retry = fit.with_options(retries=retries)
     done: list[PrefectFuture[Fitted]] = []
     for wave in steps.families(project, dataset, seconds=memory.fit_seconds()):
         futures: dict[str, PrefectFuture[Fitted]] = {
-            family: fit.submit(
+            family: fit_or_retry.submit(
                 family,
                 rows=rows,
                 order=place.order(family, project=project, rows=rows, memory=memory),

@@ -15,7 +15,6 @@ from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerDied, Workers
 from digits.project import Project
 from digits.registry.version import ModelVersion
-from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
 from digits.steps.candidates import Fitted
 from tasks.memory import fit_stage, record
@@ -30,12 +29,7 @@ async def _may_succeed_again(task: Any, task_run: Any, state: Any) -> bool:
     return isinstance(await state.aresult(raise_on_failure=False), WorkerDied)
 
 
-@task(
-    task_run_name="fit {family}",
-    cache_policy=NO_CACHE,
-    retries=Settings.load().fit_retries,
-    retry_condition_fn=_may_succeed_again,
-)
+@task(task_run_name="fit {family}", cache_policy=NO_CACHE, retry_condition_fn=_may_succeed_again)
 def fit(family: str, *, rows: Split, order: Order, parent: str) -> Fitted:
     """Fit one family where its order is carried out, unless MLflow remembers the result."""
     del rows  # the order knows them; Prefect is to see that a fit comes after its split
@@ -63,10 +57,8 @@ def evaluate(
         """Name what was made of the params and the code that lie there now."""
         current = candidates.current(project, dataset, [item.candidate for item in fitted])
         fits = [fit_stage(dataset, candidate.family) for candidate in current]
-        whole = len(current) == len(fitted) and not done.failed
-        return (
-            [*fits, f"evaluate@{dataset}"] if whole and evaluation.is_current(project, dataset, params=params) else fits
-        )
+        whole = not done.failed and evaluation.is_current(project, dataset, done, params=params)
+        return [*fits, f"evaluate@{dataset}"] if whole else fits
 
     record(project.root, stages=stages)
     name = dataset.lower().replace("_", "-")

@@ -21,10 +21,10 @@ from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps.candidates import Fitted, fingerprint_of, remembered
-from tasks.memory import Shared, share
 from tasks.needed import CONNECT_SECONDS, require
 from tasks.places import Order
 from tasks.sent import SentFit, telling
+from tasks.shared import Shared, share
 
 __all__ = ["connected"]
 

@@ -32,7 +32,7 @@ from digits.project import Project
 from digits.settings import Settings, prepare_environment
 from digits.steps import candidates
 from digits.steps.candidates import Fitted, fingerprint_of
-from tasks.memory import Shared
+from tasks.shared import Shared
 from tasks.taken import taken
 
 __all__ = ["SentFit", "telling"]

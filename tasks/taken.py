@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from digits.data.split import Split
 from digits.errors import MissingError
 from digits.files import only_one
-from tasks.memory import Shared
+from tasks.shared import Shared
 
 __all__ = ["taken"]
 

@@ -157,6 +157,10 @@ class Checkout:
             arguments, folder=self.root / folder, environment={**self.environment, **environment}, timeout=280
         )
 
+    def start(self, *arguments: str, **environment: str) -> forked.Command:
+        """Start a command of `digits` in the checkout, forked as by `digits`, and return it while it runs."""
+        return forked.Command(arguments, folder=self.root, environment={**self.environment, **environment})
+
     @staticmethod
     def command(*arguments: str) -> list[str]:
         """Return the command line that calls `digits` with these arguments."""

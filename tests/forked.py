@@ -5,8 +5,11 @@ The command itself, its package included, is loaded by each fork from the folder
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,48 +17,98 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-__all__ = ["run"]
+__all__ = ["Command", "run"]
 
-#: Not Prefect, which reads its settings when it is loaded, and nothing that starts threads.
-LIBRARIES = ("mlflow", "sklearn.pipeline", "skops.io", "pandas", "great_expectations", "dvc.repo", "matplotlib.figure")
+#: Nothing that starts threads.
+LIBRARIES = (
+    "dvc.repo",
+    "great_expectations",
+    "matplotlib.figure",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "pandas",
+    "prefect.artifacts",
+    "prefect.flows",
+    "prefect.task_runners",
+    "skops.io",
+    "sklearn.pipeline",
+)
+
+
+class Command:
+    """A command of `digits` that runs in a fork; as much of `subprocess.Popen` as tests need.
+
+    Parameters
+    ----------
+    arguments
+        What stands behind `digits`.
+    folder, environment
+        Where it runs, and its environment: nothing of this process's beside it.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> None:
+        from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
+
+        self.arguments = list(arguments)
+        self._said = Path(tempfile.mkdtemp())
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(LIBRARIES))
+        self._process = context.Process(target=_call, args=(self.arguments, folder, dict(environment), self._said))
+        # The first call starts the process that all are forked from, and libraries read what is set as they load.
+        with patch.dict(os.environ, environment, clear=True):
+            prepare_environment(ONE_THREAD)
+            self._process.start()
+        self.pid = int(self._process.pid or 0)
+
+    def poll(self) -> int | None:
+        """Return its exit code, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and return its exit code."""
+        self._process.join(timeout)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired(self.arguments, timeout or 0)
+        return code
+
+    def kill(self) -> None:
+        """Kill it, if it runs."""
+        self._process.kill()
+
+    def interrupt(self) -> None:
+        """Interrupt it, as Ctrl-C does."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end, and return what it wrote on stdout and on stderr; to be called once."""
+        self.wait(timeout)
+        said = (self._said / "1").read_text("utf-8"), (self._said / "2").read_text("utf-8")
+        shutil.rmtree(self._said)
+        return said
 
 
 def run(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """Call `digits` with these arguments in a fork, and return what became of it."""
-    from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(LIBRARIES))
-    with tempfile.TemporaryDirectory() as said:
-        out, err = Path(said) / "out", Path(said) / "err"
-        process = context.Process(target=_call, args=(list(arguments), folder, dict(environment), out, err))
-        try:
-            # The first call starts the process that all are forked from, and libraries read what is set as they load.
-            with patch.dict(os.environ, environment, clear=True):
-                prepare_environment(ONE_THREAD)
-                process.start()
-            process.join(timeout)
-            if process.exitcode is None:
-                raise subprocess.TimeoutExpired(list(arguments), timeout)
-        finally:
-            process.kill()
-            process.join()
-        return subprocess.CompletedProcess(
-            list(arguments), int(process.exitcode or 0), out.read_text("utf-8"), err.read_text("utf-8")
-        )
+    command = Command(arguments, folder=folder, environment=environment)
+    try:
+        out, err = command.communicate(timeout)
+    finally:
+        command.kill()
+    return subprocess.CompletedProcess(command.arguments, command.wait(), out, err)
 
 
-def _call(arguments: list[str], folder: Path, environment: dict[str, str], out: Path, err: Path) -> None:
+def _call(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:
     """Become the command: its folder, its environment and nothing else, and its output into files."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    for number, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    for number in (1, 2):
+        os.dup2(os.open(said / str(number), os.O_WRONLY | os.O_CREAT), number)
     sys.path.insert(0, str(folder))
     sys.argv = ["digits", *arguments]
+    refresh = importlib.import_module("prefect.context").refresh_global_settings_context
+    refresh()  # Prefect has read the settings of another environment when it was loaded
     from digits.cli import main
 
     main()

@@ -97,8 +97,8 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
     show(done.path, json=json)
     if unscored := [f"{family} ({reason})" for family, reason in done.failed.items() if family not in missing]:
         raise FitFailed(f"cannot be scored: {'; '.join(unscored)}; the others are")
-    if not evaluation.is_current(project, dataset, params=params.evaluate):
-        raise FitFailed("params.yaml was changed while the candidates were scored; run again")
+    if not evaluation.is_current(project, dataset, done, params=params.evaluate):
+        raise FitFailed("params, code or candidates were changed while they were scored; run again")
 
 
 def register(dataset: str, *, json: bool = False) -> None:

@@ -6,8 +6,9 @@ import sys
 from dataclasses import asdict
 
 from digits.cli.output import print_json, print_line
+from digits.experiments.workers import worker_pool
 from digits.project import Project
-from digits.settings import ONE_THREAD, Settings, prepare_environment
+from digits.settings import Settings
 from digits.steps.replay import Replay
 from digits.steps.replay import replay as replay_run
 
@@ -34,10 +35,10 @@ def replay(run_id: str, *, json: bool = False) -> None:
     json
         Print what is missing and what was compared.
     """
-    # The same bits as in a worker of `digits run`.
-    prepare_environment(ONE_THREAD)
     project = Project.find()
-    done = replay_run(project, run_id, settings=Settings.load(project.root))
+    settings = Settings.load(project.root)
+    with worker_pool(1, timeout_s=settings.fit_minutes * 60) as workers:  # the same bits as in one of `digits run`
+        done = replay_run(project, run_id, settings=settings, workers=workers)
     if json:
         compared = [{**asdict(item), "identical": item.identical} for item in done.comparisons]
         missing = [asdict(change) for change in done.obstacles]

@@ -28,7 +28,7 @@ from digits.experiments.views import note
 from digits.experiments.workers import InProcess, WorkerDied, Workers
 from digits.files import only_one
 from digits.project import Project
-from digits.steps.candidates import Fitted, remembered
+from digits.steps.candidates import Fitted, current, remembered
 from digits.steps.data import load_split
 
 __all__ = ["all_remembered", "evaluate", "is_current"]
@@ -117,10 +117,25 @@ def evaluate(
         return evaluation
 
 
-def is_current(project: Project, dataset: str, *, params: EvaluateParams) -> bool:
-    """Return whether an evaluation with these params, made by this process, is what params and code now give."""
+def is_current(project: Project, dataset: str, evaluation: Evaluation, *, params: EvaluateParams) -> bool:
+    """Return whether an evaluation that this process made is what params, code and candidates now give.
+
+    Parameters
+    ----------
+    project, dataset
+        Whose evaluation.
+    evaluation
+        It.
+    params
+        Those that it was made with.
+    """
     code = reachable(evaluate_candidates.__module__, below="digits.experiments")
-    return params == project.params(dataset).evaluate and not changed_code(code)
+    scored = [row.candidate for row in evaluation.rows]
+    return (
+        params == project.params(dataset).evaluate
+        and not changed_code(code)
+        and len(current(project, dataset, scored)) == len(scored)
+    )
 
 
 def _each(function: Callable[[Candidate], None], candidates: Sequence[Candidate], *, count: int) -> dict[str, str]:

@@ -19,6 +19,7 @@ from digits.experiments.fingerprint import fingerprint
 from digits.experiments.recall import fetch
 from digits.experiments.tags import TAG_FINGERPRINT
 from digits.experiments.tracking import Tracking
+from digits.experiments.workers import InProcess, Workers
 from digits.models.families import FAMILIES
 from digits.models.family import Family
 from digits.project import Project
@@ -68,7 +69,7 @@ class Replay:
 
 
 @answering()
-def replay(project: Project, run_id: str, *, settings: Settings) -> Replay:
+def replay(project: Project, run_id: str, *, settings: Settings, workers: Workers | None = None) -> Replay:
     """Do the fit of an MLflow run once more, in a temporary folder; nothing of the project or of MLflow changes.
 
     Parameters
@@ -79,6 +80,8 @@ def replay(project: Project, run_id: str, *, settings: Settings) -> Replay:
         The run of the fit.
     settings
         Where the tracking server is.
+    workers
+        Who does the fit; this process by default.
 
     Raises
     ------
@@ -95,8 +98,9 @@ def replay(project: Project, run_id: str, *, settings: Settings) -> Replay:
         members = _members(recorded, memory=memory, work=Path(work), obstacles=obstacles)
         if rows is None or family is None or obstacles:
             return Replay(recorded.dataset, recorded.family, obstacles=obstacles)
-        again = fitting.fit(
-            rows,
+        again = (workers or InProcess()).run(
+            fitting.fit,
+            split=rows,
             family=family,
             seed=recorded.fingerprint.seed,
             fingerprint=recorded.fingerprint,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import Any
 
@@ -15,18 +14,7 @@ from digits.steps import promotion, stages
 from digits.steps.promotion import Answer
 
 
-def _start(checkout: Any, version: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        checkout.command("registry", "promote", "digits", "--version", str(version), "--reason", "it is better"),
-        cwd=checkout.root,
-        env=checkout.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _paused(url: str, process: subprocess.Popen[str]) -> dict[str, Any]:
+def _paused(url: str, process: Any) -> dict[str, Any]:
     """Return the flow run that waits for an answer."""
     query = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}, "name": {"like_": "promote digits"}}}
     for _ in range(1200):
@@ -55,7 +43,7 @@ def _serves(checkout: Any) -> int:
 def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> None:
     """The form shows the gate's table; who waits holds nobody up; answer, name and reason go into the ledger."""
     stocked.params(promote={"approval": "required"})
-    process = _start(stocked, 2)
+    process = stocked.start("registry", "promote", "digits", "--version", "2", "--reason", "it is better")
     try:
         run = _paused(prefect_url, process)
         keyset = run["state"]["state_details"]["run_input_keyset"]
@@ -71,7 +59,7 @@ def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> 
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert process.returncode == 0, err
+    assert process.poll() == 0, err
     assert "digits-classifier version 2: promoted (production)" in out
     assert _serves(stocked) == 2
     entries = stages.history(stocked.project, memory=stocked.memory())

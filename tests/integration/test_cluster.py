@@ -30,7 +30,8 @@ from digits.experiments.workers import WorkerPool
 from digits.settings import Settings
 from digits.steps import candidates, data
 from flows.servers.ports import free_port
-from tasks.memory import remembered, share
+from tasks.memory import remembered
+from tasks.shared import share
 from tasks.taken import _pull, taken
 
 FAST = {
@@ -123,24 +124,13 @@ def member(make_checkout: Callable[..., Any], cluster: _Cluster, tmp_path: Path)
     return checkout
 
 
-def _start(checkout: Any, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        checkout.command("run", "digits", "--json"),
-        cwd=checkout.root,
-        env={**checkout.environment, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def _runs(cluster: _Cluster, condition: str) -> list[Any]:
     client = mlflow.MlflowClient(cluster.settings["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name("digits")
     return list(client.search_runs([experiment.experiment_id], condition)) if experiment else []
 
 
-def _await_fit(process: subprocess.Popen[str], cluster: _Cluster, family: str) -> Any:
+def _await_fit(process: Any, cluster: _Cluster, family: str) -> Any:
     """Return the MLflow run of a family's fit once a worker does it."""
     while not (runs := _runs(cluster, f"tags.family = '{family}' and attributes.status = 'RUNNING'")):
         assert process.poll() is None, process.communicate()
@@ -158,13 +148,13 @@ def test_a_killed_worker_costs_a_retry_and_the_results_are_those_of_one_machine(
     cluster: _Cluster, member: Any, make_checkout: Callable[..., Any], prefect_url: str
 ) -> None:
     """A worker and its nanny are killed during the slow fit: the run ends well, bit by bit as without Dask."""
-    process = _start(member)
+    process = member.start("run", "digits", "--json")
     killed = _await_fit(process, cluster, "random_forest")
     time.sleep(1)
     victim = cluster.starter_of(_worker_of(killed))
     _kill(victim)
     printed, said = process.communicate(timeout=280)
-    assert process.returncode == 0, said
+    assert process.poll() == 0, said
     cluster.workers.remove(victim)
     cluster.workers.append(cluster.add_worker("worker-2"))
 
@@ -210,14 +200,14 @@ def test_a_time_limit_and_other_code_on_a_worker_are_one_line_each(cluster: _Clu
 def test_an_interrupt_ends_the_fits_on_the_workers(cluster: _Cluster, member: Any) -> None:
     """Ctrl-C on the flow's machine ends what the workers do for it; they stay, and nothing is shown as running."""
     member.families({"mlp": {"epochs": 1000}})
-    process = _start(member)
+    process = member.start("run", "digits", "--json")
     worker = psutil.Process(_worker_of(_await_fit(process, cluster, "mlp")))
     while not (fitting := [child for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]):
         time.sleep(0.1)
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.interrupt()
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, said
+    assert process.poll() == 130, said
     assert "Traceback" not in said
     assert psutil.wait_procs(fitting, timeout=30)[1] == []
     deadline = time.monotonic() + 30

@@ -8,10 +8,8 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +35,6 @@ def _runs(client: mlflow.MlflowClient, condition: str = "") -> list[Any]:
     return list(client.search_runs([client.get_experiment_by_name("digits").experiment_id], filter_string=condition))
 
 
-def _start(checkout: Any, **environment: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        checkout.command("run", "digits"),
-        cwd=checkout.root,
-        env={**checkout.environment, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=(checkout.root / "said").open("ab"),
-    )
-
-
 def _workers(process: psutil.Process) -> list[psutil.Process]:
     """Return the worker processes of a run, those that the pool has started."""
     with suppress(psutil.Error):
@@ -62,16 +50,6 @@ def _gone(processes: list[psutil.Process]) -> bool:
 def _figures(leaderboard: str) -> list[tuple[str, float, float, float]]:
     keys = ("validation_accuracy", "test_accuracy", "log_loss")
     return [(row["family"], *(row[key] for key in keys)) for row in json.loads(leaderboard)]
-
-
-@contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Leave no process behind, whatever becomes of the block."""
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _half_written(checkout: Any) -> list[Path]:
@@ -108,11 +86,11 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
     first = checkout.digits("run", "digits", "--json")
     assert first.returncode == 0, first.stderr
     client, moments = _client(checkout), random.Random(0)  # noqa: S311 - moments, not secrets
-    hit = 0
+    hit, said = 0, ""
     for number in range(KILLS):
         for family in (SLOW, list(families)[number % len(families)]):
             _lose(checkout, client, family)
-        process = _start(checkout)
+        process = checkout.start("run", "digits")
         if number % 2:
             while process.poll() is None and not _running(client, SLOW):
                 time.sleep(0.1)
@@ -123,17 +101,15 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
         workers = _workers(psutil.Process(process.pid)) if process.poll() is None else []
         if number == 3 and workers:
             moments.choice(workers).kill()
-            with _ended(process):
-                assert process.wait(120) == 0
-        else:
-            process.kill()
-            process.wait()
+            assert process.wait(120) == 0
+        process.kill()
+        said += process.communicate()[1]
         assert _gone(workers), "workers outlive the run"
         assert _half_written(checkout) == []
     assert hit >= 8, "too few kills found anybody alive"
     # Killed while it held the pool's channel, a worker takes the pool with it, which is started again.
     words = "its worker process died|the pool of workers broke down"
-    assert re.search(rf"fit +{SLOW} +failed.*({words})", (checkout.root / "said").read_text(encoding="utf-8"))
+    assert re.search(rf"fit +{SLOW} +failed.*({words})", said)
     last = checkout.digits("run", "digits", "--json")
     assert last.returncode == 0, last.stderr
     assert _figures(last.stdout) == _figures(first.stdout)
@@ -150,7 +126,7 @@ def test_a_run_recovers_from_the_death_of_the_tracking_server(checkout: Any, tra
     """With the server killed while families are fitted, the run ends in one line; the next one finishes the job."""
     checkout.families({"decision_tree": {"components": 10}, "mlp": {"epochs": 20, "hidden": [64], "components": 60}})
     url, server = tracking_server()
-    process = _start(checkout, MLFLOW_TRACKING_URI=url, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    process = checkout.start("run", "digits", MLFLOW_TRACKING_URI=url, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     client = mlflow.MlflowClient(url)
     while not (client.get_experiment_by_name("digits") and _runs(client, "tags.family = 'mlp'")):
         time.sleep(0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from digits.errors import MissingError
 from digits.experiments.recall import fetch
+from digits.experiments.workers import InProcess
 from digits.settings import Settings
+from digits.steps.data import split
 from digits.steps.replay import replay
 
 
@@ -75,6 +78,37 @@ def test_where_git_has_the_recorded_code(kept: Any, dirty: str, words: str) -> N
     assert done.returncode == 1, done.stderr
     assert words in done.stdout
     assert ("git checkout" in done.stdout) == (dirty == "false")
+
+
+def test_other_images_stand_in_the_way(kept: Any) -> None:
+    """Where the split is another one than the recorded, both are named, and nothing is fitted."""
+    kept.params(split={"test": {"take": "last", "rows": 700}})
+    split(kept.project, "digits")
+    done = replay(kept.project, _run_id(kept, "decision_tree"), settings=Settings.load(kept.root))
+    assert [change.component for change in done.obstacles] == ["data"]
+    assert re.fullmatch(r"found split \w{12} of snapshot \w{12}, wanted split \w{12}", done.obstacles[0].detail)
+    assert not done.identical
+    assert done.comparisons == ()
+
+
+def test_what_comes_out_otherwise_is_shown(ran: Any) -> None:
+    """A fit that gives other bits than were recorded is different in each thing that differs."""
+
+    class Unlike(InProcess):
+        """Who does the fit in a way that was not recorded."""
+
+        def run(self, function: Any, **arguments: Any) -> Any:
+            return super().run(
+                function, **{**arguments, "family": arguments["family"].model_copy(update={"max_depth": 2})}
+            )
+
+    run_id = _run_id(ran, "decision_tree")
+    done = replay(ran.project, run_id, settings=Settings.load(ran.root), workers=Unlike())
+    assert not done.identical
+    different = {item.item: (item.recorded, item.replayed) for item in done.comparisons if not item.identical}
+    assert {"validation accuracy", "validation probabilities", "model"} <= set(different)
+    recorded, replayed = map(float, different["validation accuracy"])
+    assert recorded > replayed
 
 
 def test_a_lost_candidate_is_named(kept: Any, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_deployed_flow_runs_through_the_servers_of_the_compose_file(team: Any)
 
 def test_postgres_killed_during_a_run_costs_no_run(team: Any) -> None:
     """Killed while families are fitted, back some seconds later: the run ends and says how, the next is whole."""
-    team.checkout.params(split={"seed": 1})
+    team.checkout.params(fit={"seed": 1})  # every family is fitted again
     run = team.train()
     while not team.runs("tags.kind = 'pipeline' and attributes.status = 'RUNNING'"):
         assert not team.has_ended(run), team.log("worker")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import shutil
@@ -11,7 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,6 +32,7 @@ from digits.dataset_params import DatasetParams
 from digits.errors import FitFailed, MissingError, ParamsError
 from digits.experiments import assessment, scoring
 from digits.experiments.candidate import Candidate
+from digits.experiments.evaluation import Evaluation
 from digits.experiments.fingerprint import fingerprint
 from digits.project import Project
 from digits.settings import Settings
@@ -102,30 +103,56 @@ def test_the_stages_and_the_flow_are_the_same_graph(ran: Any, prefect_url: str) 
     assert ("evaluate digits", "register digits") in edges
 
 
-@pytest.mark.parametrize("dataset", ["digits", "mnist"])
-def test_each_stage_names_the_params_that_its_step_takes(root: Path, dataset: str) -> None:
-    """The sections that a step's code reads are those that its stage declares."""
-    steps: dict[str, list[Callable[..., Any]]] = {
-        "ingest": [data.ingest],
-        "validate": [data.validate],
-        "split": [data.split],
-        "evaluate": [evaluation.evaluate, evaluation.all_remembered, candidates._recall],
+@dataclass(frozen=True)
+class _Watched(Project):
+    """A project that notes which sections of the params are read."""
+
+    read: set[str] = field(default_factory=set)
+
+    def params(self, dataset: str) -> Any:
+        """Return the params of a dataset, watched."""
+        params, read = super().params(dataset), self.read
+
+        class Watching:
+            def __getattr__(self, name: str) -> Any:
+                read.add(DatasetParams.model_fields[name].alias or name)
+                return getattr(params, name)
+
+        return Watching()
+
+
+def test_each_stage_names_the_params_that_its_step_takes(kept: Any) -> None:
+    """The sections that a step reads while it works are those that its stage declares."""
+    stages, memory = yaml.safe_load((kept.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"], kept.memory()
+
+    def evaluate(project: Project, dataset: str) -> None:
+        fitted, failed = evaluation.all_remembered(project, dataset, memory=memory)
+        evaluation.evaluate(project, dataset, fitted=fitted, failed=failed, memory=memory)
+
+    fit = partial(candidates.fit, family="decision_tree", memory=memory)
+    steps: dict[str, Callable[..., Any]] = {
+        "ingest": partial(data.ingest, settings=Settings.load(kept.root)),
+        "validate": data.validate,
+        "split": data.split,
+        "fit-digits": fit,
+        "evaluate": evaluate,
     }
+    for stage, step in steps.items():
+        project = _Watched(root=kept.root)
+        step(project, "digits")
+        declared = {re.split(r"[.{}]+", key.replace("${key}", "digits"))[2] for key in stages[stage]["do"]["params"]}
+        assert project.read == declared, stage
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist"])
+def test_a_fit_depends_on_its_own_params_alone(root: Path, dataset: str) -> None:
+    """A stage that fits names the seed and its own family: another one's params fit nothing."""
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    sections = {field: str(info.alias or field) for field, info in DatasetParams.model_fields.items()}
-    for name, functions in steps.items():
-        source = "".join(inspect.getsource(function) for function in functions)
-        read = {alias for field, alias in sections.items() if f"project.params(dataset).{field}" in source}
-        declared = {key.rpartition(".")[2] for key in stages[name]["do"]["params"]}
-        assert declared == read, name
-    assert stages[f"fit-{dataset}"]["do"]["params"] == [
-        f"datasets.{dataset}.fit.seed",
-        f"datasets.{dataset}.fit.families.${{key}}",
-    ]
-    assert stages[f"ensemble-{dataset}"]["do"]["params"] == [
-        f"datasets.{dataset}.fit.seed",
-        f"datasets.{dataset}.fit.ensembles.${{key}}",
-    ]
+    for verb, section in (("fit", "families"), ("ensemble", "ensembles")):
+        assert stages[f"{verb}-{dataset}"]["do"]["params"] == [
+            f"datasets.{dataset}.fit.seed",
+            f"datasets.{dataset}.fit.{section}.${{key}}",
+        ]
 
 
 def test_the_blocks_of_all_datasets_are_the_same(root: Path) -> None:
@@ -234,15 +261,19 @@ def _ingest(checkout: Any) -> None:
 
 def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows which code made it: it is neither kept nor remembered. What is not current is known as such."""
-    project, memory = kept.project, kept.memory()
+    project, memory, params = kept.project, kept.memory(), kept.project.params("digits").evaluate
     candidate = candidates.remembered(project, "digits", "decision_tree", memory=memory)
+    done = Evaluation.load(
+        project.evaluation("digits"),
+        candidate=partial(project.candidate, "digits"),
+        split=data.load_split(project, "digits"),
+    )
+    assert evaluation.is_current(project, "digits", done, params=params)
+    assert not evaluation.is_current(project, "digits", done, params=params.model_copy(update={"confidence": 0.9}))
     assert candidates.current(project, "digits", [candidate]) == [candidate]
     kept.families({"decision_tree": {"components": 12}})
     assert candidates.current(project, "digits", [candidate]) == []
-    params = project.params("digits").evaluate
-    assert evaluation.is_current(project, "digits", params=params)
-    kept.params(evaluate={"confidence": 0.9})
-    assert not evaluation.is_current(project, "digits", params=params)
+    assert not evaluation.is_current(project, "digits", done, params=params)
     monkeypatch.setattr(candidates, "changed_code", set)
     known = _fits(kept)
     with pytest.raises(FitFailed, match="its code was changed while it was fitted"):
@@ -306,8 +337,10 @@ def test_each_stage_names_the_code_of_its_fingerprint(root: Path, dataset: str) 
 
 
 @pytest.fixture
-def repository(checkout: Any, root: Path) -> Any:
-    """Return the fresh checkout as a git repository."""
+def repository(make_checkout: Callable[..., Any], root: Path) -> Any:
+    """Return a fresh checkout that is a git repository; two families and their ensemble, as DVC starts each anew."""
+    members = ["logistic_regression", "k_nearest_neighbors"]
+    checkout = make_checkout({**{name: {} for name in members}, "voting": {"members": members}})
     for name in (".gitignore", "data/.gitignore"):
         shutil.copy(root / name, checkout.root / name)
     (checkout.root / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
@@ -320,16 +353,25 @@ def repository(checkout: Any, root: Path) -> Any:
     return checkout
 
 
-def test_one_memory_behind_two_doors(repository: Any) -> None:
-    """Flow, repro, flow: nothing is fitted twice. Changed code and params fit what they change, a comment nothing."""
-    checkout = repository
-    first = checkout.digits("run", "digits", "--json")
-    assert first.returncode == 0, first.stderr
-    known = _fits(checkout)
+def test_what_the_flow_did_is_not_done_again(kept: Any) -> None:
+    """Flow, repro, flow: nothing is fitted twice."""
+    known = _fits(kept)
     assert len(known) == 4
-    assert "Running stage" not in _dvc(checkout, "repro", TARGET)
-    again = checkout.digits("run", "digits", "--json")
+    assert "Running stage" not in _dvc(kept, "repro", TARGET)
+    again = kept.digits("run", "digits", "--json")
     assert again.returncode == 0, again.stderr
+    assert {row["reused"] for row in json.loads(again.stdout)} == {True}
+    assert _fits(kept) == known
+
+
+def test_one_memory_behind_two_doors(repository: Any) -> None:
+    """Repro from nothing, then the flow: nothing is fitted twice. Changed code and params fit what they change."""
+    checkout = repository
+    _dvc(checkout, "repro", TARGET)
+    known = _fits(checkout)
+    assert _fitted(checkout, since=set()) == ["k_nearest_neighbors", "logistic_regression", "voting"]
+    flow = checkout.digits("run", "digits", "--json")
+    assert flow.returncode == 0, flow.stderr
     assert _fits(checkout) == known
 
     for module, line in (("mlp", "# a comment"), ("ensembles", "MORE = 1")):
@@ -353,7 +395,7 @@ def test_one_memory_behind_two_doors(repository: Any) -> None:
     }
 
 
-def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any) -> None:
     """A model whose files are damaged, in its folder and in MLflow's store, is fitted again; the damage is reported."""
     known = _fits(kept)
     row = next(row for row in json.loads(kept.first.stdout) if row["family"] == "decision_tree")
@@ -361,15 +403,14 @@ def test_a_damaged_candidate_is_fitted_again_and_said_so(kept: Any, caplog: pyte
     for folder in (kept.root / "data/candidates/digits/families/decision_tree", stored):
         model = next((folder / "model").iterdir())
         model.write_bytes(model.read_bytes()[:-10])
-    caplog.set_level("INFO", logger="digits.events")
-    again = {
-        name: candidates.fit(kept.project, "digits", name, memory=kept.memory()) for name in ("voting", "decision_tree")
-    }
-    assert {name: item.reused for name, item in again.items()} == {"voting": True, "decision_tree": False}
+    done = kept.digits("run", "digits", "--json")
+    assert done.returncode == 0, done.stderr
     assert _fitted(kept, since=known) == ["decision_tree"]
-    events = [record for record in caplog.records if record.name == "digits.events"]
-    details = [record.event.detail for record in events if record.event.state == "done"]
-    assert "fitted again: missing or damaged in its folder and in run" in details[0]
+    assert re.search(
+        r"fit +decision_tree +done.*fitted again: missing or damaged in its folder and in run", done.stderr
+    )
+    figures = [{row["family"]: row["test_accuracy"] for row in json.loads(run.stdout)} for run in (kept.first, done)]
+    assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["damaged", "forged"])

@@ -28,11 +28,13 @@ import pytest
 
 from digits.errors import ParamsError, ServerError
 from digits.experiments.conditions import n_conditions
+from digits.experiments.tags import KIND_CANDIDATE, KIND_PIPELINE, TAG_KIND, TAG_PARENT, TAG_PROCESS
 from digits.files import only_one
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps.candidates import fit
 from digits.steps.memory import tracking
+from flows.dead_pipelines import FLOW_RUN, end_dead_pipelines
 from flows.servers.private import Server, prefect_server
 
 
@@ -219,6 +221,27 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state:
     assert alive == []
     assert _running(client) == []
     assert client.search_model_versions("name = 'digits-classifier'") == []
+
+
+def test_a_run_whose_container_is_gone_is_ended_once_prefect_knows(
+    checkout: Any, prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can look at a process on another host; that its flow has crashed there, Prefect is told by its worker."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    memory, elsewhere = checkout.memory(), {TAG_PROCESS: "elsewhere/1/1.00"}
+    flow = httpx.post(f"{prefect_url}/flows/", json={"name": "train"}).json()["id"]
+    runs = {}
+    for state in ("CRASHED", "RUNNING"):
+        body = {"flow_id": flow, "state": {"type": state}}
+        number = httpx.post(f"{prefect_url}/flow_runs/", json=body).raise_for_status().json()["id"]
+        tags = {TAG_KIND: KIND_PIPELINE, FLOW_RUN: number}
+        runs[state] = memory.client.create_run(memory.experiment_id, tags={**tags, **elsewhere}).info.run_id
+    fit = {TAG_KIND: KIND_CANDIDATE, TAG_PARENT: runs["CRASHED"], **elsewhere}
+    runs["fit"] = memory.client.create_run(memory.experiment_id, tags=fit).info.run_id
+    assert memory.reconcile() == []
+    assert end_dead_pipelines(memory) == [runs["CRASHED"], runs["fit"]]
+    assert memory.client.get_run(runs["fit"]).info.status == "KILLED"
+    assert memory.client.get_run(runs["RUNNING"]).info.status == "RUNNING"
 
 
 def test_a_private_server_ends_with_the_next_one(root: Path, tmp_path: Path) -> None:

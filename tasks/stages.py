@@ -1,0 +1,81 @@
+"""The stages of ``dvc.yaml`` as DVC sees them: one of our processes looks at a time, none while DVC is at work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from dvc.exceptions import DvcException
+from dvc.lock import LockError, make_lock
+from dvc.repo import Repo, lock_repo
+from dvc.stage import PipelineStage
+
+from digits.errors import MissingError
+from digits.files import only_one
+
+__all__ = ["Stages", "alone", "named", "with_stages"]
+
+log = logging.getLogger(__name__)
+
+_BUSY_SECONDS = 1.0
+
+#: Name of a stage → DVC's view of it.
+Stages = Mapping[str, PipelineStage]
+_Answer = TypeVar("_Answer")
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Let one of our processes at a time look at DVC's view of the checkout, once what a kill has left is mended."""
+    with only_one(root / ".state" / "locks" / "dvc"):
+        _mend(root)
+        yield
+
+
+def with_stages(root: Path, question: Callable[[Stages], _Answer]) -> _Answer:
+    """Return what `question` gives for the stages of the checkout; wait while a command of DVC works on their files.
+
+    Raises
+    ------
+    MissingError
+        DVC cannot answer; what it raises is one line.
+    """
+    # DVC's progress bars follow the levels of its loggers; what goes wrong is raised.
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    told = False
+    while True:
+        try:
+            with Repo(str(root)) as repo, lock_repo(repo):
+                return question({stage.name: stage for stage in repo.index.stages})
+        except LockError as error:
+            if not told:
+                log.warning("DVC is at work here (%s); waiting for its end", str(error).partition("\n")[0])
+            told = True
+            time.sleep(_BUSY_SECONDS)
+        except DvcException as error:
+            raise MissingError(f"DVC cannot go on: {error}; see `dvc status`") from error
+
+
+def named(known: Stages, name: str) -> PipelineStage:
+    """Return the stage of that name."""
+    if name not in known:
+        raise MissingError(f"dvc.yaml has no stage {name}; it has {', '.join(known)}")
+    return known[name]
+
+
+def _mend(root: Path) -> None:
+    """Drop DVC's list of who reads and writes, if a process was killed while it wrote it."""
+    readers = root / ".dvc" / "tmp" / "rwlock"
+    if not readers.exists():
+        return
+    with suppress(LockError), make_lock(f"{readers}.lock"):  # DVC's own, while it writes
+        try:
+            json.loads(readers.read_text(encoding="utf-8"))
+        except ValueError:
+            readers.unlink()
