@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gzip
 import hashlib
 import os
@@ -35,6 +36,13 @@ ROOT = Path(__file__).parents[1]
 
 # A test's connection to a store ends with each question: what other processes, or `kept`, do to the file is seen.
 os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the packages once: where Python is told to write no bytecode, each command of each test would do it."""
+    if not hasattr(config, "workerinput"):
+        for name in ("digits", "flows", "tasks"):
+            compileall.compile_dir(ROOT / name, quiet=1)
 
 
 @pytest.fixture(autouse=True)

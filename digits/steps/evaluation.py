@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,29 +77,11 @@ def evaluate(
     """
     with only_one(project.lock(dataset, "evaluation")):
         rows, folder = load_split(project, dataset), project.evaluation(dataset)
-        params = project.params(dataset).evaluate
-        reasons, before = dict(failed), last_evaluation(folder)
+        params, crew = project.params(dataset).evaluate, workers or InProcess()
+        before = last_evaluation(folder)
         report("evaluate", subject=dataset, state="running")
-        crew = workers or InProcess()
-
-        def assessed(candidate: Candidate) -> None:
-            if is_assessed(candidate, params=params, evaluation=folder):
-                return
-            if lost := [name for name in candidate.fingerprint.members if name in reasons]:
-                raise FitFailed(f"its member {', '.join(lost)} could not be scored")
-            with only_one(project.lock(dataset, candidate.family)):
-                if not candidate.is_in_place():
-                    raise FitFailed("its files were replaced or damaged since it was fitted; run again")
-                result = crew.run(assess, candidate=candidate, split=rows, params=params, evaluation=folder)
-            if candidate.run_id:
-                made = [part(folder, candidate.family) for part in (scores_folder, plots_folder)]
-                memory.log_evaluation(candidate.run_id, assessment=result, folders=made)
-            mark_assessed(candidate, cost=result.cost, params=params, evaluation=folder)
-
-        # Ensembles combine what their members predict, so the members come first.
-        for wave in (False, True):
-            due = [item.candidate for item in fitted if bool(item.candidate.fingerprint.members) == wave]
-            reasons |= _each(assessed, due, count=crew.count)
+        scoring = _Scoring(project, rows, folder=folder, params=params, memory=memory, crew=crew)
+        reasons = scoring.all_of([item.candidate for item in fitted], failed=failed)
         scored = [item for item in fitted if item.candidate.family not in reasons]
         evaluation = evaluate_candidates(
             [item.candidate for item in scored],
@@ -115,6 +98,46 @@ def evaluate(
         best = evaluation.best
         report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
         return evaluation
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Scores candidates on the test rows of a split, into the folder of an evaluation and onto their runs."""
+
+    project: Project
+    rows: Split
+    _: KW_ONLY
+    folder: Path
+    params: EvaluateParams
+    memory: Tracking
+    crew: Workers
+
+    def all_of(self, candidates: Sequence[Candidate], *, failed: Mapping[str, str]) -> dict[str, str]:
+        """Score candidates, as many side by side as there are workers; return family → why it has no score."""
+        reasons = dict(failed)
+        # Ensembles combine what their members predict, so the members come first.
+        for wave in (False, True):
+            due = [candidate for candidate in candidates if bool(candidate.fingerprint.members) == wave]
+            reasons |= _each(partial(self.one, unscored=frozenset(reasons)), due, count=self.crew.count)
+        return reasons
+
+    def one(self, candidate: Candidate, *, unscored: Collection[str]) -> None:
+        """Score a candidate, unless it is scored already."""
+        family = candidate.family
+        if is_assessed(candidate, params=self.params, evaluation=self.folder):
+            return
+        if lost := [name for name in candidate.fingerprint.members if name in unscored]:
+            raise FitFailed(f"its member {', '.join(lost)} could not be scored")
+        with only_one(self.project.lock(candidate.dataset, family)):
+            if not candidate.is_in_place():
+                raise FitFailed("its files were replaced or damaged since it was fitted; run again")
+            result = self.crew.run(
+                assess, candidate=candidate, split=self.rows, params=self.params, evaluation=self.folder
+            )
+        if candidate.run_id:
+            made = [part(self.folder, family) for part in (scores_folder, plots_folder)]
+            self.memory.log_evaluation(candidate.run_id, assessment=result, folders=made)
+        mark_assessed(candidate, cost=result.cost, params=self.params, evaluation=self.folder)
 
 
 def is_current(project: Project, dataset: str, evaluation: Evaluation, *, params: EvaluateParams) -> bool:
