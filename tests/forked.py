@@ -5,7 +5,6 @@ The command itself, its package included, is loaded by each fork from the folder
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import shutil
@@ -19,16 +18,13 @@ from unittest.mock import patch
 
 __all__ = ["Command", "run"]
 
-#: Nothing that starts threads.
+#: Not Prefect, which reads its settings when it is loaded, and nothing that starts threads.
 LIBRARIES = (
     "dvc.repo",
     "great_expectations",
     "matplotlib.figure",
     "mlflow.store.tracking.sqlalchemy_store",
     "pandas",
-    "prefect.artifacts",
-    "prefect.flows",
-    "prefect.task_runners",
     "skops.io",
     "sklearn.pipeline",
 )
@@ -107,8 +103,6 @@ def _call(arguments: list[str], folder: Path, environment: dict[str, str], said:
         os.dup2(os.open(said / str(number), os.O_WRONLY | os.O_CREAT), number)
     sys.path.insert(0, str(folder))
     sys.argv = ["digits", *arguments]
-    refresh = importlib.import_module("prefect.context").refresh_global_settings_context
-    refresh()  # Prefect has read the settings of another environment when it was loaded
     from digits.cli import main
 
     main()
