@@ -23,10 +23,10 @@ def reference(
 ) -> None:
     """Do the systems of five tutorials again, and set them beside what was published and the pipeline's best.
 
-    Each one is fitted as it was written, and logged as a run of the experiment `reference` in MLflow, with its
-    pictures and reports. All of them take a few minutes. The pipeline's best is that of the last evaluation: under
-    the same protocol where it was scored on the same rows or can be fitted again in seconds, and for the detectors on
-    the validation rows.
+    Each one is fitted with the params of its tutorial, and logged as a run of the experiment `reference` in MLflow,
+    with its pictures and reports. All of them take a few minutes. The pipeline's best is that of the last evaluation:
+    under the same protocol where it was scored on the same rows or can be fitted again in seconds, and for the
+    detectors on the validation rows.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def reference(
     Parameters
     ----------
     names
-        The systems: detector, detector_lbfgs, multinomial, sgd, dense, svc, perceptron; all by default.
+        The systems: detector, detector_lbfgs, multinomial, sgd, sgd_raw, dense, svc, perceptron; all by default.
     digit
         The one that the detectors look for.
     json

@@ -135,9 +135,12 @@ def _fit_ensemble(
 ) -> Candidate:
     ensemble = family.build(seed=seed)
     member_proba = np.stack([member.validation_proba() for member in members])
-    y_validation = np.asarray(split.snapshot.labels())[split.validation()]
+    labels, rows = np.asarray(split.snapshot.labels()), split.validation()
+    y_validation, folds = labels[rows], np.zeros(len(labels), dtype=np.int64)
+    for number, fold in enumerate(split.folds()):
+        folds[fold.validation] = number
     start = time.perf_counter()
-    proba = ensemble.out_of_fold_proba(member_proba, y_validation)
+    proba = ensemble.out_of_fold_proba(member_proba, y_validation, folds[rows])
     ensemble.fit_members_proba(member_proba, y_validation)
     ensemble.attach([(member.family, artifact.load(member.model)) for member in members])
     return _write(

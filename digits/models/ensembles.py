@@ -17,7 +17,7 @@ from scipy.optimize import nnls
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
 
 __all__ = ["Ensemble", "StackingEnsemble", "VotingEnsemble"]
 
@@ -35,9 +35,9 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     members
         Names of the members, in the order in which their probabilities are stacked.
     n_folds
-        Number of folds of `out_of_fold_proba`.
+        Number of folds of `out_of_fold_proba`, where the members were all validated on one.
     random_state
-        Seeds the folds.
+        Seeds these folds.
 
     Attributes
     ----------
@@ -83,13 +83,16 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.classes_ = classes
         return self
 
-    def out_of_fold_proba(self, member_proba: ArrayLike, y: ArrayLike) -> Proba:
+    def out_of_fold_proba(self, member_proba: ArrayLike, y: ArrayLike, folds: ArrayLike) -> Proba:
         """Return what the ensemble says of each validation row when it learned from the others, for an honest score.
 
         Parameters
         ----------
         member_proba, y
             As in `fit_members_proba`.
+        folds
+            Number of the fold that the members did not see a row with, ``(n_samples,)``. Where there are several, the
+            ensemble is held to the same: it learns from the other folds. A single one is dealt into `n_folds`.
 
         Returns
         -------
@@ -98,8 +101,13 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         """
         proba, labels = self._checked(member_proba), np.asarray(y)
         combined = np.empty(proba.shape[1:])
-        folds = StratifiedKFold(self.n_folds, shuffle=True, random_state=self.random_state)
-        for seen, unseen in folds.split(labels, labels):
+        several = len(np.unique(folds)) > 1
+        splitter = (
+            LeaveOneGroupOut()
+            if several
+            else StratifiedKFold(self.n_folds, shuffle=True, random_state=self.random_state)
+        )
+        for seen, unseen in splitter.split(labels, labels, folds):
             combined[unseen] = clone(self).fit_members_proba(proba[:, seen], labels[seen]).combine(proba[:, unseen])
         return combined
 

@@ -59,35 +59,36 @@ def detector(split: Split, options: Options, *, folds: int, **params: Any) -> Ou
     )
 
 
-def multinomial(split: Split, options: Options, **params: Any) -> Outcome:
-    """Fit a multinomial logistic regression to the raw pixels, divided by 255."""
-    return _classified(split, LogisticRegression(**params), family="logistic regression")
+def multinomial(split: Split, options: Options, *, divide_by: int, **params: Any) -> Outcome:
+    """Fit a multinomial logistic regression to the pixels, divided by a number."""
+    return _classified(
+        split, LogisticRegression(**params), family="logistic regression", divide_by=divide_by, options=options
+    )
 
 
-def sgd(split: Split, options: Options, **params: Any) -> Outcome:
-    """Fit logistic regression by stochastic gradient descent to the raw pixels, divided by 255, shuffled.
+def sgd(split: Split, options: Options, *, divide_by: int, **params: Any) -> Outcome:
+    """Fit logistic regression by stochastic gradient descent to the pixels, divided by a number, shuffled.
 
-    On pixels up to 255 a step is as large as the weights: where it stops would be chance.
+    On pixels up to 255 a step is as large as the weights: where it stops is chance.
     """
-    return _classified(split, SGDClassifier(**params), family="SGD")
+    return _classified(split, SGDClassifier(**params), family="SGD", divide_by=divide_by, options=options)
 
 
-def _classified(split: Split, estimator: Any, *, family: str) -> Outcome:
+def _classified(split: Split, estimator: Any, *, family: str, divide_by: int, options: Options) -> Outcome:
     train, test = Images.of(split, split.development()), Images.of(split, split.test())
-    white = split.snapshot.max_value
     with _as_written():
-        estimator.fit(train.X / white, train.y)
+        estimator.fit(train.X / divide_by, train.y)
     # Not `predict_proba`: on raw pixels the sigmoids of several classes are 1, and the first of them would win. The
     # softmax agrees with `predict`, and is what multinomial logistic regression gives.
-    proba = softmax(estimator.decision_function(test.X / white), axis=1)
-    metrics = score(test.y, proba, classes=estimator.classes_.tolist())
+    proba = softmax(estimator.decision_function(test.X / divide_by), axis=1)
+    metrics = score(test.y, proba, classes=estimator.classes_.tolist(), confidence=options.confidence)
     shown: dict[str, Any] = {"dataset": split.snapshot.dataset, "family": family, "split": "test"}
     gallery = misclassified(
         np.asarray(split.snapshot.images()[split.test()]),
         y_true=test.y,
         y_proba=proba,
         classes=metrics.classes,
-        max_value=white,
+        max_value=split.snapshot.max_value,
         **shown,
     )
     return Outcome(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
@@ -99,7 +100,7 @@ def test_out_of_fold_probabilities_do_not_know_their_row() -> None:
     rng = np.random.default_rng(5)
     noise, labels = rng.dirichlet(np.ones(N_CLASSES), size=(10, 120)), np.arange(120) % N_CLASSES
     stacking = StackingEnsemble([str(number) for number in range(10)], C=0.1, n_folds=3, random_state=0)
-    honest = stacking.out_of_fold_proba(noise, labels)
+    honest = stacking.out_of_fold_proba(noise, labels, np.zeros(len(labels)))
     own = stacking.fit_members_proba(noise, labels).combine(noise)
 
     assert np.mean(own.argmax(axis=1) == labels) > 0.6
@@ -107,11 +108,25 @@ def test_out_of_fold_probabilities_do_not_know_their_row() -> None:
 
 
 @each_ensemble
+def test_an_ensemble_is_held_to_the_folds_of_its_members(ensemble: Any) -> None:
+    """What it says of a fold it has learned from the others alone: rows of one hand are not on both sides."""
+    proba, labels = answers(0)
+    folds = np.arange(len(labels)) // 100
+    honest = ensemble.out_of_fold_proba(proba, labels, folds)
+    for fold in range(4):
+        seen, unseen = folds != fold, folds == fold
+        alone = clone(ensemble).fit_members_proba(proba[:, seen], labels[seen]).combine(proba[:, unseen])
+        np.testing.assert_array_equal(honest[unseen], alone)
+
+
+@each_ensemble
 def test_out_of_fold_probabilities_leave_the_ensemble_as_it_was(ensemble: Any) -> None:
     """Cross-fitting is repeatable and does not touch what the ensemble learned."""
     proba, labels = answers(6)
     before = ensemble.fit_members_proba(proba, labels).combine(proba)
-    first, second = (ensemble.set_params(random_state=0).out_of_fold_proba(proba, labels) for _ in range(2))
+    first, second = (
+        ensemble.set_params(random_state=0).out_of_fold_proba(proba, labels, np.zeros(len(labels))) for _ in range(2)
+    )
 
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(ensemble.combine(proba), before)
