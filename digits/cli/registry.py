@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from digits.cli.output import print_json, print_line
-from digits.cli.tables import print_history, print_versions
-from digits.errors import MissingError, ParamsError, ServerError
+from digits.cli.tables import print_gate, print_history, print_versions, proposals_heard
+from digits.errors import GateFailed, MissingError, ParamsError, ServerError
 from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.registry.history import Entry, holder_at
+from digits.registry.versions import Registry
 from digits.settings import ONE_THREAD, Settings, prepare_environment
 from digits.steps import promotion, stages
 from digits.steps.memory import known_fits
@@ -133,19 +134,21 @@ def promote(
     """
     prepare_environment(ONE_THREAD)  # the same bits as in the worker that evaluated it
     project, memory = _opened(dataset)
-    if to == "production" and project.params(dataset).promote.approval == "required":
-        entry = _asked(project, dataset, version=version, force=force, reason=reason)
-        _tell(entry, json=json)
-        return
-    proposal = promotion.propose(
-        project, dataset, memory=memory, version=version, to=to, force=force, reason=reason.strip()
-    )
-    if not json:
-        _show_gate(proposal)
-    elif not proposal.accepted and proposal.decision is not None:
-        print_json({**proposal.entry.as_dict(), "outcome": "refused", "gate": proposal.decision.as_dict()})
-    entry = promotion.conclude(project, dataset, proposal, memory=memory)
-    _tell(entry, json=json, gate=proposal.decision.as_dict() if proposal.decision else None)
+    judged: list[Proposal] = []
+    with proposals_heard(judged.append if json else _show_gate):
+        try:
+            if to == "production" and project.params(dataset).promote.approval == "required":
+                entry = _asked(project, dataset, version=version, force=force, reason=reason.strip())
+            else:
+                proposal = promotion.propose(
+                    project, dataset, memory=memory, version=version, to=to, force=force, reason=reason.strip()
+                )
+                entry = promotion.conclude(project, dataset, proposal, memory=memory)
+        except GateFailed:
+            for item in judged:
+                _tell(Registry(memory).ledger.read(item.entry), json=json, proposal=item)
+            raise
+    _tell(entry, json=json, proposal=judged[-1] if judged else None)
 
 
 @app.command
@@ -265,19 +268,18 @@ def _asked(project: Project, dataset: str, *, version: int | None, force: bool, 
         quiet_console()
         page = settings.prefect_api_url.removesuffix("/api")
         sys.stderr.write(f"a person has to agree: the flow run `promote {dataset} to production` waits at {page}\n")
-        return flow(dataset, version=version, to="production", force=force, reason=reason.strip())
+        return flow(dataset, version=version, to="production", force=force, reason=reason)
 
 
 def _show_gate(proposal: Proposal) -> None:
     if proposal.decision is not None:
-        from digits.cli.tables import print_gate
-
         print_gate(proposal.decision)
+        sys.stdout.flush()  # before anything that goes to stderr, and before a person is waited for
 
 
-def _tell(entry: Entry, *, json: bool, gate: dict[str, Any] | None = None) -> None:
+def _tell(entry: Entry, *, json: bool, proposal: Proposal | None = None) -> None:
     if json:
-        print_json({**entry.as_dict(), "gate": gate} if gate else entry.as_dict())
+        gate = {"gate": proposal.decision.as_dict()} if proposal and proposal.decision else {}
+        print_json({**entry.as_dict(), **gate})
     else:
-        sys.stdout.flush()
         print_line(f"{entry.dataset}-classifier version {entry.version}: {entry.outcome} ({entry.stage})")

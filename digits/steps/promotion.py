@@ -88,6 +88,8 @@ def propose(
 ) -> Proposal:
     """Announce a promotion, examine both versions on the same rows, and ask the gate.
 
+    What the gate says is also logged, in a record that carries the `Proposal`: whoever shows it need not be the caller.
+
     Parameters
     ----------
     project, dataset
@@ -136,8 +138,8 @@ def propose(
             entry = next(item for item in reversed(moves) if item.version == chosen.version)
             return Proposal(entry, None, forced=force, asks=False, done=True)
         entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
+        proposal = Proposal(entry, None, forced=force, asks=asks)
         with changes.recorded(entry):
-            decision = None
             if to == STAGING:
                 with registry.files(chosen, whole=True):
                     pass
@@ -147,7 +149,9 @@ def propose(
                 champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
                 decision = _judged(project, registry, chosen, champion=champion, force=force)
                 registry.ledger.log_decision(entry, decision)
-    return Proposal(entry, decision, forced=force, asks=asks)
+                proposal = replace(proposal, decision=decision)
+                log.info("the gate, of %s: %s", chosen, decision.reason, extra={"proposal": proposal})
+    return proposal
 
 
 def wait_for_answer(proposal: Proposal, *, memory: Tracking, hours: float) -> Proposal:
