@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digits.registry.gate import Decision
     from digits.registry.history import Entry
     from digits.registry.version import ModelVersion
-    from digits.steps.promotion import Proposal
+    from digits.steps.proposal import Proposal
 
 __all__ = ["print_gate", "print_history", "print_versions", "proposals_heard"]
 

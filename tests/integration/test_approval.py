@@ -12,7 +12,7 @@ import pytest
 from digits.errors import GateFailed
 from digits.registry.versions import Registry
 from digits.steps import promotion, stages
-from digits.steps.promotion import Answer
+from digits.steps.proposal import Answer
 
 
 def _paused(url: str, process: Any) -> dict[str, Any]:

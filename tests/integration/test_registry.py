@@ -17,6 +17,7 @@ from digits.files import only_one
 from digits.registry.history import holder_at
 from digits.registry.versions import Registry
 from digits.steps import data, promotion, stages
+from digits.steps.proposal import Answer
 from tests.versions import NAME, history, model_file, promote, serves, told
 
 
@@ -158,9 +159,7 @@ def test_whoever_comes_second_with_the_same_version_is_told_and_blocks_nobody(st
     assert promote(stocked, version=2).outcome == "promoted"
     late = replace(proposal, entry=waiting, asks=True)
     with pytest.raises(BusyError):
-        promotion.conclude(
-            stocked.project, "digits", late, memory=memory, answer=promotion.Answer(True, by="Eve", reason="")
-        )
+        promotion.conclude(stocked.project, "digits", late, memory=memory, answer=Answer(True, by="Eve", reason=""))
     assert {entry.run_id: entry.outcome for entry in history(stocked)}[waiting.run_id] == "withdrawn"
     assert stages.rollback(stocked.project, "digits", memory=memory).outcome == "rolled back"
 
