@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from digits.cli.output import print_json, print_line
 from digits.cli.tables import print_gate, proposals_heard
 from digits.errors import GateFailed, MissingError, ServerError
+from digits.experiments.connection import answering
 from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.registry.history import Entry
@@ -75,7 +76,9 @@ def promote(
                 entry = promotion.conclude(project, dataset, proposal, memory=memory)
         except GateFailed:
             for item in judged:
-                tell(Registry(memory).ledger.read(item.entry), json=json, proposal=item)
+                with answering():
+                    refused = Registry(memory).ledger.read(item.entry)
+                tell(refused, json=json, proposal=item)
             raise
     tell(entry, json=json, proposal=judged[-1] if judged else None)
 

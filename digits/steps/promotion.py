@@ -214,8 +214,8 @@ def _judged(
     challenger = _examined(registry, chosen, split=rows, params=params.evaluate, validated=validated, whole=True)
     defender = None
     if champion is not None and champion != chosen.version:
-        serves = registry.version(champion)
         try:
+            serves = registry.version(champion)  # which somebody may have deleted
             defender = (
                 challenger
                 if serves.digest == chosen.digest

@@ -135,6 +135,16 @@ def test_two_promotions_at_once_one_wins(stocked: Any) -> None:
     assert {entry.run_id: entry.outcome for entry in history(stocked)}[elsewhere.run_id] == "abandoned"
 
 
+def test_a_champion_that_somebody_deleted_can_be_replaced_by_force(stocked: Any) -> None:
+    """There is nothing to compare with, so it takes a reason; then production is held again."""
+    stocked.memory().client.delete_model_version(NAME, "1")
+    with pytest.raises(MissingError, match="the champion cannot be examined: no version 1 of digits-classifier"):
+        promote(stocked, version=2)
+    assert promote(stocked, version=2, force=True, reason="the first was deleted").reason == "the first was deleted"
+    assert serves(stocked) == 2
+    assert stages.faults(stocked.project, memory=stocked.memory()) == []
+
+
 def test_a_version_that_has_learned_from_the_test_images_is_refused(stocked: Any) -> None:
     """After another split, what was fitted before is examined on images that it may have seen."""
     stocked.params(split={"test": {"take": "fraction", "fraction": 0.3}})
