@@ -15,7 +15,8 @@ from digits.project import Project
 from digits.registry.history import Entry
 from digits.settings import Settings
 from digits.steps.memory import tracking
-from digits.steps.promotion import Answer, Proposal, wait_for_answer
+from digits.steps.promotion import wait_for_answer
+from digits.steps.proposal import Answer, Proposal
 from tasks import registry
 
 __all__ = ["Approval", "promote", "rollback"]

@@ -11,7 +11,7 @@ from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.registry.history import Entry
 from digits.steps import promotion, stages
-from digits.steps.promotion import Answer, Proposal, Stage
+from digits.steps.proposal import Answer, Proposal, Stage
 from tasks.notices import PROMOTED, PROMOTION_REFUSED, ROLLED_BACK, tell
 
 __all__ = ["conclude", "propose", "rollback"]

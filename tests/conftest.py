@@ -11,11 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import numpy as np
@@ -31,6 +32,7 @@ from digits.project import Project
 from digits.settings import Settings
 from digits.steps.memory import tracking
 from tests import forked
+from tests.versions import State, evaluated
 
 ROOT = Path(__file__).parents[1]
 
@@ -142,6 +144,18 @@ SMALL = {
 }
 
 
+#: Those of which `stocked` has versions: the second better than the first, the third as good, the last worse.
+FAMILIES: dict[str, Any] = {
+    "decision_tree": {"components": 10},
+    "logistic_regression": {},
+    "k_nearest_neighbors": {},
+    "extra_trees": {"trees": 1},
+}
+
+#: What a command may change in a checkout.
+CHANGEABLE = ("params.yaml", "dvc.lock", "data", "mlflow", "reports", "digits")
+
+
 @dataclass
 class Checkout:
     """A copy of the project in which nothing has run yet, and an environment with an empty home."""
@@ -149,6 +163,17 @@ class Checkout:
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
     first: subprocess.CompletedProcess[str] | None = None
+    server: Path | None = None
+
+    @property
+    def database(self) -> Path:
+        """The file in which its runs and versions are recorded: that of the server in the folder `server`, if any."""
+        return self.server / "server.db" if self.server else self.root / "mlflow" / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the files of its runs and versions."""
+        return (self.server or self.root / "mlflow") / "artifacts"
 
     @property
     def project(self) -> Project:
@@ -174,16 +199,21 @@ class Checkout:
         """Return the command line that calls `digits` with these arguments."""
         return [sys.executable, "-c", "from digits.cli import main; main()", *arguments]
 
-    def registered(self, families: dict[str, Any], memory: Tracking | None = None) -> list[int]:
-        """Fit and evaluate families, register each, and return the numbers of their versions: all in this process."""
-        from digits.steps import candidates, evaluation, registration
+    def evaluate(self, families: dict[str, Any]) -> None:
+        """Fit and evaluate families: all in this process."""
+        from digits.steps import candidates, evaluation
 
         self.families(families)
-        memory = memory or self.memory()
+        memory = self.memory()
         fitted = [candidates.fit(self.project, "digits", name, memory=memory) for name in families]
-        done = evaluation.evaluate(self.project, "digits", fitted=fitted, failed={}, memory=memory)
-        rows = {row.family: row for row in done.rows}
-        each = [replace(done, rows=(rows[name],)) for name in families]
+        evaluation.evaluate(self.project, "digits", fitted=fitted, failed={}, memory=memory)
+
+    def register(self, families: Iterable[str]) -> list[int]:
+        """Register families that are evaluated, and return the numbers of their versions."""
+        from digits.steps import registration
+
+        memory = self.memory()
+        each = [evaluated(self, name, memory=memory) for name in families]
         return [registration.register(self.project, "digits", memory=memory, evaluation=one).version for one in each]
 
     def params(self, dataset: str = "digits", **sections: dict[str, Any]) -> None:
@@ -267,9 +297,9 @@ def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
 @pytest.fixture(scope="module")
 def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a function that starts a real MLflow server on one port and one store, and returns its process."""
-    port, started, folder = 0, [], tmp_path_factory.mktemp("tracking")
+    port, started, made = 0, [], tmp_path_factory.mktemp("tracking")
 
-    def start() -> tuple[str, subprocess.Popen[bytes]]:
+    def start(folder: Path = made) -> tuple[str, subprocess.Popen[bytes]]:
         nonlocal port
         if not port:
             from flows.servers.ports import free_port
@@ -321,23 +351,22 @@ def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
 
 
 @contextmanager
-def keeping(checkout: Checkout, folder: Path) -> Iterator[Checkout]:
-    """Yield the checkout; what the block changes in it is put right again from a copy in `folder`."""
-    names = ("params.yaml", "dvc.lock", "data", "mlflow", "reports", "digits")
-    present = [name for name in names if (checkout.root / name).exists()]
+def keeping(folder: Path, names: Iterable[str], copies: Path) -> Iterator[None]:
+    """Put right again, from copies, what the block changes in these files and folders of a folder."""
+    present = [name for name in names if (folder / name).exists()]
     for name in present:
-        source = checkout.root / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
-    yield checkout
+        source = folder / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, copies / name)
+    yield
     for name in present:
-        _restore(checkout.root / name, folder / name)
+        _restore(folder / name, copies / name)
 
 
 @pytest.fixture
 def kept(ran: Checkout, tmp_path: Path) -> Iterator[Checkout]:
     """Return the checkout that ran; what a test changes in it is put right again."""
-    with keeping(ran, tmp_path) as checkout:
-        yield checkout
+    with keeping(ran.root, CHANGEABLE, tmp_path):
+        yield ran
 
 
 @pytest.fixture(scope="module")
@@ -354,8 +383,8 @@ def _stocked(make_checkout: Callable[..., Checkout]) -> Checkout:
     data.ingest(checkout.project, "digits", settings=settings)
     data.validate(checkout.project, "digits")
     data.split(checkout.project, "digits")
-    names = {"decision_tree": {"components": 10}, "logistic_regression": {}, "k_nearest_neighbors": {}}
-    assert checkout.registered({**names, "extra_trees": {"trees": 1}}) == [1, 2, 3, 4]
+    checkout.evaluate(FAMILIES)
+    assert checkout.register(FAMILIES) == [1, 2, 3, 4]
     return checkout
 
 
@@ -365,8 +394,33 @@ def stocked(_stocked: Checkout, tmp_path: Path) -> Iterator[Checkout]:
 
     Version 1 is in production, 2 is better, 3 as good as 2, 4 worse than 1 and staged.
     """
-    with keeping(_stocked, tmp_path) as checkout:
-        yield checkout
+    with keeping(_stocked.root, CHANGEABLE, tmp_path):
+        yield _stocked
+
+
+@pytest.fixture(scope="module")
+def _stocked_server(_stocked: Checkout, tracking_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return the same checkout with the same versions on an MLflow server, which serves their files too."""
+    folder = tmp_path_factory.mktemp("server")
+    url, _ = tracking_server(folder)
+    checkout = replace(_stocked, server=folder, environment={**_stocked.environment, "MLFLOW_TRACKING_URI": url})
+    with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": url}):
+        assert checkout.register(FAMILIES) == [1, 2, 3, 4]
+    return checkout
+
+
+@pytest.fixture(params=["SQLite", "server"])
+def stocked_either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
+    """Return the four versions of `stocked` in the local store, then on an MLflow server.
+
+    What a test does with them is put right again, what it does to files that were there before is not.
+    """
+    checkout = request.getfixturevalue("_stocked" if request.param == "SQLite" else "_stocked_server")
+    if checkout.server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", checkout.environment["MLFLOW_TRACKING_URI"])
+    before = State.of(checkout)
+    yield checkout
+    before.restore(checkout)
 
 
 def _restore(target: Path, source: Path) -> None:

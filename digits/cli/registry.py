@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
 from digits.cli.output import print_json, print_line
+from digits.cli.promote import opened, promote, tell
 from digits.cli.tables import print_history, print_versions
-from digits.errors import MissingError, ParamsError, ServerError
-from digits.experiments.tracking import Tracking
-from digits.project import Project
+from digits.errors import ParamsError
 from digits.registry.history import Entry, holder_at
-from digits.settings import ONE_THREAD, Settings, prepare_environment
-from digits.steps import promotion, stages
-from digits.steps.memory import known_fits
-from digits.steps.promotion import Stage
-
-if TYPE_CHECKING:
-    from digits.steps.promotion import Proposal
+from digits.steps import stages
 
 __all__ = ["app"]
 
@@ -30,6 +21,7 @@ app = App(
     help="See, promote, roll back, archive and verify registered versions.",
     version_flags=[],  # here --version names one of them
 )
+app.command(promote)
 
 
 @app.command(name="list")
@@ -49,7 +41,7 @@ def list_(dataset: str, *, json: bool = False) -> None:
     json
         Print them as JSON.
     """
-    project, memory = _opened(dataset)
+    project, memory = opened(dataset)
     versions = stages.versions(project, memory=memory)
     if json:
         print_json([asdict(version) for version in versions])
@@ -77,7 +69,7 @@ def history(dataset: str, *, at: str | None = None, json: bool = False) -> None:
     json
         Print it as JSON.
     """
-    project, memory = _opened(dataset)
+    project, memory = opened(dataset)
     moment = None if at is None else _moment(at)
     entries = stages.history(project, memory=memory)
     if moment is not None:
@@ -90,62 +82,6 @@ def history(dataset: str, *, at: str | None = None, json: bool = False) -> None:
         print_json([entry.as_dict() for entry in entries])
     else:
         print_history(entries)
-
-
-@app.command
-def promote(
-    dataset: str,
-    *,
-    version: int | None = None,
-    to: Stage = "production",
-    force: bool = False,
-    reason: str = "",
-    json: bool = False,
-) -> None:
-    """Promote a version, if it has earned it.
-
-    Before production both the version and the one that serves now are examined on the same test images, and the gate
-    decides (docs/gates.md). A refusal leaves with exit code 3. Where a person has to agree (`approval: required`), the
-    question waits on the Prefect server at PREFECT_API_URL.
-
-    Examples
-    --------
-    ::
-
-        digits registry promote digits
-        digits registry promote digits --version 3 --to staging
-        digits registry promote digits --version 3 --force --reason "the champion cannot read sevens"
-
-    Parameters
-    ----------
-    dataset
-        Name of the dataset in params.yaml.
-    version
-        Number of the version; by default the one that is staged.
-    to
-        The stage.
-    force
-        Promote it whatever the gate says; needs --reason. Damaged files are never promoted.
-    reason
-        Why, for the ledger.
-    json
-        Print what was done, and the gate's table, as JSON.
-    """
-    prepare_environment(ONE_THREAD)  # the same bits as in the worker that evaluated it
-    project, memory = _opened(dataset)
-    if to == "production" and project.params(dataset).promote.approval == "required":
-        entry = _asked(project, dataset, version=version, force=force, reason=reason)
-        _tell(entry, json=json)
-        return
-    proposal = promotion.propose(
-        project, dataset, memory=memory, version=version, to=to, force=force, reason=reason.strip()
-    )
-    if not json:
-        _show_gate(proposal)
-    elif not proposal.accepted and proposal.decision is not None:
-        print_json({**proposal.entry.as_dict(), "outcome": "refused", "gate": proposal.decision.as_dict()})
-    entry = promotion.conclude(project, dataset, proposal, memory=memory)
-    _tell(entry, json=json, gate=proposal.decision.as_dict() if proposal.decision else None)
 
 
 @app.command
@@ -167,8 +103,8 @@ def rollback(dataset: str, *, reason: str = "", json: bool = False) -> None:
     json
         Print what was done as JSON.
     """
-    project, memory = _opened(dataset)
-    _tell(stages.rollback(project, dataset, memory=memory, reason=reason), json=json)
+    project, memory = opened(dataset)
+    tell(stages.rollback(project, dataset, memory=memory, reason=reason), json=json)
 
 
 @app.command
@@ -192,8 +128,8 @@ def archive(dataset: str, *, version: int, reason: str = "", json: bool = False)
     json
         Print what was done as JSON.
     """
-    project, memory = _opened(dataset)
-    _tell(stages.archive(project, dataset, version=version, memory=memory, reason=reason), json=json)
+    project, memory = opened(dataset)
+    tell(stages.archive(project, dataset, version=version, memory=memory, reason=reason), json=json)
 
 
 @app.command
@@ -215,7 +151,7 @@ def verify(dataset: str, *, json: bool = False) -> int:
     json
         Print the faults as JSON.
     """
-    project, memory = _opened(dataset)
+    project, memory = opened(dataset)
     faults = stages.faults(project, memory=memory)
     if json:
         print_json(faults)
@@ -225,15 +161,6 @@ def verify(dataset: str, *, json: bool = False) -> int:
         if not faults:
             print_line("every version is whole, and every alias is where the ledger says")
     return 1 if faults else 0
-
-
-def _opened(dataset: str) -> tuple[Project, Tracking]:
-    project = Project.find()
-    project.section(dataset)
-    memory = known_fits(project, dataset, settings=Settings.load(project.root))
-    if memory is None:
-        raise MissingError(f"no version of {dataset}-classifier: nothing was run yet; run `digits run {dataset}`")
-    return project, memory
 
 
 def _moment(text: str) -> datetime:
@@ -247,37 +174,3 @@ def _held(entry: Entry | None) -> str:
     if entry is None:
         return "no version was in production"
     return f"version {entry.version} was in production ({entry.outcome} {entry.time.astimezone():%Y-%m-%d %H:%M:%S})"
-
-
-def _asked(project: Project, dataset: str, *, version: int | None, force: bool, reason: str) -> Entry:
-    """Run the flow, which asks a person on the Prefect server."""
-    settings = Settings.load(project.root)
-    if settings.prefect_api_url is None:
-        raise ServerError(
-            f"a person has to agree to promotions of {dataset} (approval: required), and no Prefect server is there to "
-            "ask on; start one with `prefect server start` and set PREFECT_API_URL"
-        )
-    from flows.servers.private import prefect_server, quiet_console
-
-    with prefect_server(settings.prefect_api_url, state=project.state / "prefect"):
-        from flows.promote import promote as flow
-
-        quiet_console()
-        page = settings.prefect_api_url.removesuffix("/api")
-        sys.stderr.write(f"a person has to agree: the flow run `promote {dataset} to production` waits at {page}\n")
-        return flow(dataset, version=version, to="production", force=force, reason=reason.strip())
-
-
-def _show_gate(proposal: Proposal) -> None:
-    if proposal.decision is not None:
-        from digits.cli.tables import print_gate
-
-        print_gate(proposal.decision)
-
-
-def _tell(entry: Entry, *, json: bool, gate: dict[str, Any] | None = None) -> None:
-    if json:
-        print_json({**entry.as_dict(), "gate": gate} if gate else entry.as_dict())
-    else:
-        sys.stdout.flush()
-        print_line(f"{entry.dataset}-classifier version {entry.version}: {entry.outcome} ({entry.stage})")

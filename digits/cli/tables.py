@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from digits.registry.gate import Decision
     from digits.registry.history import Entry
     from digits.registry.version import ModelVersion
+    from digits.steps.proposal import Proposal
 
-__all__ = ["print_gate", "print_history", "print_versions"]
+__all__ = ["print_gate", "print_history", "print_versions", "proposals_heard"]
 
 _STYLES = {"Production": "bold green", "Staging": "cyan", "Archived": "dim"}
 _OUTCOMES = {"refused": "red", "failed": "red", "forced": "yellow", "rolled back": "yellow"}
@@ -61,6 +64,35 @@ def print_gate(decision: Decision) -> None:
         met = Text("met", "green") if item.passed else Text("not met", "red")
         table.add_row(met, item.name, item.found_text, item.wanted, Text(_WAYS[item.group], "dim"))
     result_console().print(table)
+
+
+class _Listener(logging.Handler):
+    """Hands on every proposal that the gate has judged."""
+
+    def __init__(self, hear: Callable[[Proposal], None]) -> None:
+        super().__init__(logging.INFO)
+        self._hear = hear
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record; most carry no proposal."""
+        proposal: Proposal | None = getattr(record, "proposal", None)
+        if proposal is not None:
+            with suppress(OSError):  # whoever was looking has gone; the promotion goes on
+                self._hear(proposal)
+
+
+@contextmanager
+def proposals_heard(hear: Callable[[Proposal], None]) -> Iterator[None]:
+    """Call `hear` with each proposal as soon as the gate has judged it, be it in a flow."""
+    listener, logger = _Listener(hear), logging.getLogger("digits.steps.promotion")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(listener)
+    try:
+        yield
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
 
 
 def _table(*headings: str) -> Table:

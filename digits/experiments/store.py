@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
-#: What the UI shows of an experiment whose runs train models, once it is not asked for traces of language models.
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", **FITS_VIEW}
+#: So that the UI shows runs, and not traces of language models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 #: What MLflow says of an id that it does not know, and of one that can be none.
 _UNKNOWN = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
@@ -69,13 +69,14 @@ class Store:
         # One at a time: a new database is given its tables, and a new dataset its experiment.
         with answering(), only_one(artifacts.with_name(".opening.lock")):
             self.client = connect(uri)
-            self.experiment_id = self._experiment(artifacts)
+            self.experiment_id = self._experiment(artifacts, view=FITS_VIEW)
 
-    def _experiment(self, artifacts: Path) -> str:
+    def _experiment(self, artifacts: Path, *, view: Mapping[str, str]) -> str:
         location = None if self.uri.startswith("http") else artifacts.resolve().as_uri()
         experiment = self.client.get_experiment_by_name(self.dataset)
         if experiment is None:
-            return str(self.client.create_experiment(self.dataset, artifact_location=location, tags=_EXPERIMENT_TAGS))
+            tags = {**_KIND, **view}
+            return str(self.client.create_experiment(self.dataset, artifact_location=location, tags=tags))
         if experiment.lifecycle_stage == "deleted":
             raise ServerError(
                 f"the experiment {self.dataset} was deleted in MLflow; restore it with "
@@ -84,11 +85,14 @@ class Store:
         return str(experiment.experiment_id)
 
     def beside(self, name: str) -> Self:
-        """Return another experiment on the same server, over the same connection; made where it is not there yet."""
+        """Return another experiment on the same server, over the same connection; made where it is not there yet.
+
+        It does not hold fits, so it gets no view of them.
+        """
         other = copy(self)
         other.dataset = name
         with answering(), only_one(self._artifacts.with_name(".opening.lock")):
-            other.experiment_id = other._experiment(self._artifacts)
+            other.experiment_id = other._experiment(self._artifacts, view={})
         return other
 
     @classmethod

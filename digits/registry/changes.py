@@ -83,10 +83,10 @@ class Changes:
         """
         # The last look before the alias moves: between the two, MLflow lets nobody hold anything.
         self._look_again(entry)
-        moving = self._ledger.moving(entry, outcome=outcome)
+        moving = self._ledger.moving(entry, outcome=outcome, reason=reason)
         if moving.action != "archive":
             self._stages.give(moving.stage, moving.version)
-        return self._end_moved(moving, reason=reason)
+        return self._end_moved(moving)
 
     def refuse(self, entry: Entry, *, reason: str) -> Entry:
         """Record that it is not done, and why."""
@@ -116,12 +116,12 @@ class Changes:
                     self._ledger.finish(entry, outcome=outcome, reason=str(error) or type(error).__name__)
             raise
 
-    def _end_moved(self, entry: Entry, *, reason: str | None = None) -> Entry:
+    def _end_moved(self, entry: Entry) -> Entry:
         """Let the mirrors and the ledger agree with what has moved; gives no alias to anybody."""
         if entry.action == "archive":
             self._stages.archive(entry.version)
         self._stages.agree()
-        return self._ledger.finish(entry, outcome=entry.outcome, reason=reason)
+        return self._ledger.finish(entry, outcome=entry.outcome)
 
     def _has_moved(self, entry: Entry) -> bool:
         """Return whether the one call that counts was made for an entry."""

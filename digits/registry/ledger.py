@@ -7,6 +7,7 @@ added and ended, never changed after that and never removed.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -111,8 +112,7 @@ class Ledger:
 
     def answered(self, entry: Entry, *, by: str, reason: str) -> Entry:
         """Say who answered, and that the entry is under way again; one that was ended meanwhile stays so."""
-        self._client.set_tag(entry.run_id, TAG_APPROVED_BY, by)
-        self._client.set_tag(entry.run_id, TAG_APPROVAL_REASON, reason)
+        self._say(entry, {TAG_APPROVED_BY: by, TAG_APPROVAL_REASON: reason})
         answered = replace(self.read(entry), approved_by=by, approval_reason=reason)
         if not answered.is_open:
             return answered
@@ -121,23 +121,26 @@ class Ledger:
         self._client.update_run(entry.run_id, status=UNDER_WAY)
         return replace(answered, status=UNDER_WAY, deadline=deadline)
 
-    def moving(self, entry: Entry, *, outcome: Outcome) -> Entry:
-        """Say that the alias moves now, and what that will be."""
+    def moving(self, entry: Entry, *, outcome: Outcome, reason: str) -> Entry:
+        """Say that the alias moves now, what that will be, and why."""
         moved = datetime.now(UTC)
-        self._client.set_tag(entry.run_id, TAG_OUTCOME, outcome)
-        self._client.set_tag(entry.run_id, TAG_MOVED, moved.isoformat())
-        return replace(entry, moved=moved, outcome=outcome)
+        self._say(entry, {TAG_OUTCOME: outcome, TAG_REASON: reason, TAG_MOVED: moved.isoformat()})
+        return replace(entry, moved=moved, outcome=outcome, reason=reason)
 
     def finish(self, entry: Entry, *, outcome: Outcome, reason: str | None = None) -> Entry:
         """End an entry."""
         said = entry.reason if reason is None else reason
-        self._client.set_tag(entry.run_id, TAG_OUTCOME, outcome)
-        if said != entry.reason:
-            self._client.set_tag(entry.run_id, TAG_REASON, said)
+        self._say(entry, {TAG_OUTCOME: outcome, TAG_REASON: said})
         status = _STATUS.get(outcome, "FINISHED")
         self._client.update_run(entry.run_id, name=f"{self.dataset} {entry.version}: {outcome}")
         self._client.set_terminated(entry.run_id, status)
         return replace(entry, outcome=outcome, reason=said, status=status)
+
+    def _say(self, entry: Entry, tags: Mapping[str, str]) -> None:
+        """Set tags of an entry in one call, so that nobody ever sees one without the others."""
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(entry.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
     @staticmethod
     def is_dead(entry: Entry) -> bool:

@@ -49,10 +49,16 @@ class Stages:
         self._client.set_registered_model_alias(self._name, alias, str(version))
 
     def archive(self, version: int) -> None:
-        """Take a version out of use: it is staged no more, and its tag says so."""
+        """Take a version out of use: it is staged no more, and its tag says so, unless somebody has deleted it."""
+        from mlflow.exceptions import MlflowException
+
         if self.holders().get(STAGING) == version:
             self._client.delete_registered_model_alias(self._name, STAGING)
-        self._client.set_model_version_tag(self._name, str(version), TAG_STAGE, ARCHIVED)
+        try:
+            self._client.set_model_version_tag(self._name, str(version), TAG_STAGE, ARCHIVED)
+        except MlflowException as error:
+            if error.error_code not in _NO_SUCH:
+                raise
 
     def agree(self) -> None:
         """Make the mirrors say what the aliases say; doing it twice changes nothing.

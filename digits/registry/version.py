@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from digits.errors import MissingError, ServerError
 from digits.experiments.connection import holds_nothing
+from digits.experiments.tags import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, TAG_SPLIT
 from digits.models import artifact
-from digits.registry.packaging import MODEL_FILES, digest_of_package
-from digits.registry.stages import ARCHIVED, NONE
+from digits.registry.packaging import MODEL_FILES, Package, digest_of_package
+from digits.registry.stages import ARCHIVED, NONE, TAG_STAGE
 
-__all__ = ["ModelVersion", "brought"]
+if TYPE_CHECKING:
+    from digits.data.snapshot import Snapshot
+    from digits.experiments.candidate import Candidate
+    from digits.registry.gate import Decision
+
+__all__ = ["ModelVersion", "brought", "tags_of"]
+
+TAG_GATE, TAG_THREADS, TAG_PACKAGE = "gate", "threads", "package.sha256"
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,24 @@ class ModelVersion:
     split: str = ""
     created: int = 0
 
+    @classmethod
+    def of(cls, found: Any, *, aliases: Mapping[str, int]) -> Self:
+        """Return the reference to what MLflow says of a version, given who has which alias."""
+        number = int(found.version)
+        return cls(
+            name=str(found.name),
+            version=number,
+            family=found.tags.get(TAG_FAMILY, ""),
+            digest=found.tags.get(TAG_DIGEST, ""),
+            package=found.tags.get(TAG_PACKAGE, ""),
+            run_id=str(found.run_id),
+            aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
+            stage=found.tags.get(TAG_STAGE, NONE),
+            threads=int(found.tags.get(TAG_THREADS, 1)),
+            split=found.tags.get(TAG_SPLIT, ""),
+            created=int(found.creation_timestamp),
+        )
+
     @property
     def dataset(self) -> str:
         """Name of the dataset."""
@@ -65,6 +93,30 @@ class ModelVersion:
         """Return the version as people write it."""
         archived = " (archived)" if self.stage == ARCHIVED and not self.aliases else ""
         return f"{self.name} version {self.version}" + "".join(f" @{alias}" for alias in self.aliases) + archived
+
+
+def tags_of(candidate: Candidate, *, snapshot: Snapshot, package: Package, decision: Decision) -> dict[str, str]:
+    """Return the tags by which a version tells what it is, and which `ModelVersion.of` reads.
+
+    Parameters
+    ----------
+    candidate, snapshot
+        What it is made of.
+    package
+        The files by which MLflow serves it.
+    decision
+        What the gate says of it.
+    """
+    return {
+        TAG_FAMILY: candidate.family,
+        TAG_FINGERPRINT: candidate.fingerprint.digest,
+        TAG_DIGEST: candidate.digest,
+        TAG_PACKAGE: package.digest,
+        TAG_SNAPSHOT: snapshot.digest,
+        TAG_SPLIT: candidate.fingerprint.data,
+        TAG_THREADS: str(candidate.fingerprint.params["threads"]),
+        TAG_GATE: "passed" if decision.passed else f"failed: {decision.reason}",
+    }
 
 
 def brought(version: ModelVersion, *, address: str, work: str, whole: bool = False) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from digits.errors import MissingError, ParamsError
 from digits.experiments.leaderboard import Row
-from digits.experiments.tags import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, TAG_SPLIT
+from digits.experiments.tags import TAG_FINGERPRINT
 from digits.experiments.tracking import Tracking
 from digits.models import artifact
 from digits.registry.card import model_card
@@ -23,8 +23,8 @@ from digits.registry.gate import Decision
 from digits.registry.history import differences
 from digits.registry.ledger import EXPERIMENT, Ledger
 from digits.registry.packaging import log_model
-from digits.registry.stages import NONE, PRODUCTION, STAGING, TAG_STAGE, Stages
-from digits.registry.version import ModelVersion, brought
+from digits.registry.stages import PRODUCTION, STAGING, Stages
+from digits.registry.version import ModelVersion, brought, tags_of
 
 if TYPE_CHECKING:
     from digits.data.snapshot import Snapshot
@@ -34,7 +34,6 @@ __all__ = ["PRODUCTION", "STAGING", "ModelVersion", "Registry"]
 log = logging.getLogger(__name__)
 
 CARD = "model_card.md"
-TAG_GATE, TAG_THREADS, TAG_PACKAGE = "gate", "threads", "package.sha256"
 
 
 class Registry:
@@ -110,19 +109,9 @@ class Registry:
             run_id=row.candidate.run_id,
             model_id=package.model_id,
             description=card,
-            tags={
-                TAG_FAMILY: row.candidate.family,
-                TAG_FINGERPRINT: row.candidate.fingerprint.digest,
-                TAG_DIGEST: row.candidate.digest,
-                TAG_PACKAGE: package.digest,
-                TAG_SNAPSHOT: snapshot.digest,
-                TAG_SPLIT: row.candidate.fingerprint.data,
-                TAG_THREADS: str(row.candidate.fingerprint.params["threads"]),
-                TAG_GATE: "passed" if decision.passed else f"failed: {decision.reason}",
-                **tags,
-            },
+            tags={**tags_of(row.candidate, snapshot=snapshot, package=package, decision=decision), **tags},
         )
-        return self._reference(created)
+        return ModelVersion.of(created, aliases=self.stages.holders())
 
     def serving(self) -> ModelVersion:
         """Return the version that holds ``@production``.
@@ -158,7 +147,8 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._reference(self._client.get_model_version(self.name, str(number)))
+            found = self._client.get_model_version(self.name, str(number))
+            return ModelVersion.of(found, aliases=self.stages.holders())
         except MlflowException as error:
             if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 raise
@@ -168,7 +158,7 @@ class Registry:
     def versions(self) -> list[ModelVersion]:
         """Return all versions, the newest first."""
         holders = self.stages.holders()
-        found = [self._reference(item, holders) for item in self._search(f"name = '{self.name}'")]
+        found = [ModelVersion.of(item, aliases=holders) for item in self._search(f"name = '{self.name}'")]
         return sorted(found, key=lambda version: version.version, reverse=True)
 
     def source_runs(self) -> set[str]:
@@ -255,7 +245,7 @@ class Registry:
         """Return the versions of that candidate: the one that serves first, then the newest first."""
         holders = self.stages.holders()
         wanted = f"name = '{self.name}' and tags.`{TAG_FINGERPRINT}` = '{fingerprint}'"
-        versions = [self._reference(item, holders) for item in self._search(wanted)]
+        versions = [ModelVersion.of(item, aliases=holders) for item in self._search(wanted)]
         return sorted(versions, key=lambda version: (PRODUCTION not in version.aliases, -version.version))
 
     def _search(self, condition: str) -> Iterator[Any]:
@@ -265,20 +255,3 @@ class Registry:
             yield from page
             if not (token := page.token):
                 return
-
-    def _reference(self, found: Any, holders: Mapping[str, int] | None = None) -> ModelVersion:
-        aliases = self.stages.holders() if holders is None else holders
-        number = int(found.version)
-        return ModelVersion(
-            name=self.name,
-            version=number,
-            family=found.tags.get(TAG_FAMILY, ""),
-            digest=found.tags.get(TAG_DIGEST, ""),
-            package=found.tags.get(TAG_PACKAGE, ""),
-            run_id=str(found.run_id),
-            aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
-            stage=found.tags.get(TAG_STAGE, NONE),
-            threads=int(found.tags.get(TAG_THREADS, 1)),
-            split=found.tags.get(TAG_SPLIT, ""),
-            created=int(found.creation_timestamp),
-        )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from digits.data.split import Split
 from digits.errors import BusyError, GateFailed, MissingError, ParamsError
@@ -27,52 +26,13 @@ from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.settings import Settings
 from digits.steps.data import is_validated, load_split
+from digits.steps.proposal import Answer, Proposal, Stage
 
-__all__ = ["Answer", "Proposal", "Stage", "conclude", "propose", "wait_for_answer"]
+__all__ = ["alone", "conclude", "opened", "propose", "wait_for_answer"]
 
 log = logging.getLogger(__name__)
 
-Stage = Literal["staging", "production"]
 LONGEST_REASON = 1000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a person said of a proposal."""
-
-    approved: bool
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A promotion that was asked for, with what the gate says of it.
-
-    Attributes
-    ----------
-    entry
-        Its line in the ledger.
-    decision
-        The gate's answer; None before ``@staging``, where any version whose files are whole may wait.
-    forced
-        Whether it is to be done whatever the gate says.
-    asks
-        Whether a person has to agree.
-    done
-        Whether there is nothing left to do.
-    """
-
-    entry: Entry
-    decision: Decision | None
-    forced: bool
-    asks: bool
-    done: bool = False
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the gate, or whoever forces it, lets it pass."""
-        return self.decision is None or self.decision.passed or self.forced
 
 
 @answering()
@@ -87,6 +47,8 @@ def propose(
     reason: str = "",
 ) -> Proposal:
     """Announce a promotion, examine both versions on the same rows, and ask the gate.
+
+    What the gate says is also logged, in a record that carries the `Proposal`: whoever shows it need not be the caller.
 
     Parameters
     ----------
@@ -123,31 +85,29 @@ def propose(
         settled = changes.settle()
         for fault in registry.moved_by_hand():
             log.warning("%s", fault)
-        if version is not None or STAGING not in registry.stages.holders():
-            for item in reversed(settled):
-                if item.action == "promote" and item.stage == to and version in {None, item.version}:
-                    return Proposal(item, None, forced=force, asks=False, done=True)
+        if entry := _completed(settled, registry, version=version, to=to):
+            return Proposal(entry, None, forced=force, asks=False, done=True)
         chosen = _chosen(registry, version)
         if to == STAGING and PRODUCTION in chosen.aliases:
             raise ParamsError(f"{chosen} serves, so it cannot be staged; stage another version")
-        recorded = known(registry.ledger.entries()).holders
-        if registry.stages.holders().get(to) == recorded.get(to) == chosen.version:
-            moves = [item for item in registry.ledger.entries() if item.has_moved and item.stage == to]
-            entry = next(item for item in reversed(moves) if item.version == chosen.version)
+        if entry := _promoted(registry, chosen, to=to):
             return Proposal(entry, None, forced=force, asks=False, done=True)
         entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
+        proposal = Proposal(entry, None, forced=force, asks=asks)
         with changes.recorded(entry):
-            decision = None
             if to == STAGING:
                 with registry.files(chosen, whole=True):
                     pass
             else:
                 report("promote", subject=str(chosen), state="running")
                 # The ledger's champion, also where somebody has moved or taken away the alias by hand.
+                recorded = known(registry.ledger.entries()).holders
                 champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
                 decision = _judged(project, registry, chosen, champion=champion, force=force)
                 registry.ledger.log_decision(entry, decision)
-    return Proposal(entry, decision, forced=force, asks=asks)
+                proposal = replace(proposal, decision=decision)
+                log.info("the gate, of %s: %s", chosen, decision.reason, extra={"proposal": proposal})
+    return proposal
 
 
 def wait_for_answer(proposal: Proposal, *, memory: Tracking, hours: float) -> Proposal:
@@ -218,6 +178,23 @@ def alone(project: Project, dataset: str, *aliases: str, wait: bool = False) -> 
         yield
 
 
+def _completed(settled: list[Entry], registry: Registry, *, version: int | None, to: Stage) -> Entry | None:
+    """Return the promotion that is asked for, where a dead process had begun it and it was completed just now."""
+    if version is None and STAGING in registry.stages.holders():
+        return None  # what is asked for is the one that is staged
+    asked = [item for item in settled if (item.action, item.stage) == ("promote", to)]
+    return next((item for item in reversed(asked) if version in {None, item.version}), None)
+
+
+def _promoted(registry: Registry, version: ModelVersion, *, to: Stage) -> Entry | None:
+    """Return the entry by which a version is where it should go, if alias and ledger say that it is."""
+    entries = registry.ledger.entries()
+    if not registry.stages.holders().get(to) == known(entries).holders.get(to) == version.version:
+        return None
+    moves = [item for item in entries if item.has_moved and (item.stage, item.version) == (to, version.version)]
+    return moves[-1]
+
+
 def _chosen(registry: Registry, version: int | None) -> ModelVersion:
     number = registry.stages.holders().get(STAGING) if version is None else version
     if number is None:
@@ -237,8 +214,8 @@ def _judged(
     challenger = _examined(registry, chosen, split=rows, params=params.evaluate, validated=validated, whole=True)
     defender = None
     if champion is not None and champion != chosen.version:
-        serves = registry.version(champion)
         try:
+            serves = registry.version(champion)  # which somebody may have deleted
             defender = (
                 challenger
                 if serves.digest == chosen.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from digits.errors import GateFailed
 from digits.registry.versions import Registry
 from digits.steps import promotion, stages
-from digits.steps.promotion import Answer
+from digits.steps.proposal import Answer
 
 
 def _paused(url: str, process: Any) -> dict[str, Any]:
@@ -51,8 +52,11 @@ def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> 
         assert "| better than the champion" in form
         assert _serves(stocked) == 1
         stocked.params(promote={"approval_hours": 0.0003})
-        late = stocked.digits("registry", "promote", "digits", "--version", "3")
+        late = stocked.digits("registry", "promote", "digits", "--version", "3", "--json")
         assert late.returncode == 3
+        said = json.loads(late.stdout)
+        assert (said["outcome"], said["reason"]) == ("refused", "nobody refused: no answer within 0.0003 hours")
+        assert said["gate"]["passed"] is True
         assert "nobody refused: no answer within 0.0003 hours" in late.stderr
         answer = {"answer": "approve", "name": "Ada", "reason": "looked at the sevens"}
         _resume(f"{prefect_url}/flow_runs/{run['id']}/resume", answer)
@@ -60,7 +64,9 @@ def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> 
     finally:
         process.kill()
     assert process.poll() == 0, err
-    assert "digits-classifier version 2: promoted (production)" in out
+    table, told = out.split("digits-classifier version 2: promoted (production)")
+    assert "better than the champion" in table
+    assert told.strip() == ""
     assert _serves(stocked) == 2
     entries = stages.history(stocked.project, memory=stocked.memory())
     asked = {entry.version: entry for entry in entries if entry.stage == "production"}

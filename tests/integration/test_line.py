@@ -162,6 +162,15 @@ def test_the_best_candidate_is_registered(ran: Any) -> None:
     assert model.saved_input_example_info is not None
 
 
+def test_the_ledger_has_no_view_of_fits(ran: Any) -> None:
+    """The UI shows its runs as they are; columns of accuracies and times are for the dataset's experiment."""
+    views = {
+        name: any("sharedViewState" in tag for tag in _client(ran).get_experiment_by_name(name).tags)
+        for name in ("digits", "promotions")
+    }
+    assert views == {"digits": True, "promotions": False}
+
+
 def test_the_version_has_a_model_card(ran: Any) -> None:
     """Data, split, figures, slices, failures, gate and the way back: on the version, and beside its candidate."""
     client = _client(ran)

@@ -16,7 +16,7 @@ BOTTOM = ("__init__", "errors", "params", "settings", "files", "events", "pages"
 WINGS = ("data", "models", "experiments", "reference", "registry", "dataset_params", "project", "steps", "cli")
 TOP = ("__main__",)
 #: The commands that start flows.
-FLOWING = {"run", "explain", "deploy", "registry", "servers", "tune"}
+FLOWING = {"run", "explain", "deploy", "promote", "servers", "tune"}
 HEAVY = ("tensorflow", "keras", "great_expectations", "matplotlib", "mlflow", "prefect", "dvc")
 
 
