@@ -12,10 +12,15 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 
 __all__ = ["changed_code", "code_digests", "library_versions", "reachable"]
 
 _PACKAGE = Path(__file__).parents[1]
+
+#: Held while a syntax tree is made: before Python 3.11.5, two threads that make one at once fail with a `SystemError`
+#: (https://github.com/python/cpython/issues/106905).
+_parsing = Lock()
 
 #: Import name → distribution, for the libraries that compute.
 _LIBRARIES = {
@@ -98,7 +103,8 @@ def _tree(module: str) -> ast.Module:
     source = _source(module)
     if source is None:
         return ast.Module(body=[], type_ignores=[])
-    return ast.parse(source.read_text(encoding="utf-8"))
+    with _parsing:
+        return ast.parse(source.read_text(encoding="utf-8"))
 
 
 def _source(module: str) -> Path | None:
