@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -80,19 +79,9 @@ def test_a_version_that_somebody_archived_is_not_rolled_back_to(stocked: Any) ->
 
 def test_two_processes_that_promote_at_once_leave_one_answer(stocked: Any) -> None:
     """Each ends with its own word: done, or that another is under way; alias and ledger agree afterwards."""
-    both = [
-        subprocess.Popen(
-            stocked.command("registry", "promote", "digits", "--version", str(version)),
-            cwd=stocked.root,
-            env=stocked.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for version in (2, 3)
-    ]
-    said = [process.communicate(timeout=200) for process in both]
-    codes = [process.returncode for process in both]
+    both = [stocked.start("registry", "promote", "digits", "--version", str(version)) for version in (2, 3)]
+    said = [command.communicate(timeout=200) for command in both]
+    codes = [command.poll() for command in both]
     assert codes.count(0) == 1, said
     (other,) = (code for code in codes if code != 0)
     lines = "".join(err for _, err in said)
