@@ -10,6 +10,7 @@ from typing import Any
 from dvc.dvcfile import Lockfile
 from dvc.stage import PipelineStage
 
+from digits.experiments.code import changed_code
 from digits.models.families import FAMILIES
 from tasks.stages import Stages, alone, named, with_stages
 
@@ -64,8 +65,10 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object], always: bo
         step()
 
         def commit_what_was_read(known: Stages) -> None:
-            # What was changed while the step ran has not been read by it: the next run does it again.
-            if _inputs(named(known, stage)) == inputs:
+            # What was changed while the step ran has not been read by it: the next run does it again. So does code
+            # that was edited after this process had loaded it.
+            found = named(known, stage)
+            if _inputs(found) == inputs and not changed_code(_modules(found)):
                 _commit([known[stage]])
 
         with_stages(root, commit_what_was_read)
@@ -121,6 +124,12 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
 def _has_to_run(stage: PipelineStage) -> bool:
     """Return whether a stage's files, params or command are not as they were recorded, in the cache or not."""
     return any(stage.changed_entries())
+
+
+def _modules(stage: PipelineStage) -> list[str]:
+    """Return the modules that a stage names as files it depends on."""
+    paths = [Path(dependency.def_path) for dependency in stage.deps]
+    return [".".join(path.with_suffix("").parts) for path in paths if path.suffix == ".py"]
 
 
 def _inputs(stage: PipelineStage) -> list[Any]:

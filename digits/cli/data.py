@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from digits.cli.output import print_json, print_line
 from digits.data.report import REPORT
 from digits.errors import ContractViolation, ParamsError
+from digits.experiments.code import changed_code, reachable
 from digits.params import Section
 from digits.project import Project
 from digits.settings import Settings
@@ -19,11 +20,14 @@ __all__ = ["ingest", "split", "validate"]
 
 @contextmanager
 def _unchanged(params: Callable[[], Section]) -> Iterator[None]:
-    """Raise when the params of a step were changed while it ran: DVC would record today's for yesterday's result."""
+    """Raise when params or code were changed while a step ran: DVC would record today's for yesterday's result."""
     before = params()
     yield
     if params() != before:
         raise ParamsError("params.yaml was changed while the step ran; run again")
+    modules = {module for module in reachable(steps.__name__, below="digits") if module.startswith("digits.data.")}
+    if changed := changed_code(modules):
+        raise ParamsError(f"the code of {', '.join(sorted(changed))} was changed while the step ran; run again")
 
 
 def ingest(dataset: str, *, json: bool = False) -> None:

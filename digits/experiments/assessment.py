@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeInt
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import Candidate
-from digits.experiments.code import code_digests, reachable
+from digits.experiments.code import code_digests, library_versions, reachable
 from digits.experiments.conditions import Condition
 from digits.experiments.cost import Cost
 from digits.experiments.metrics import Metrics
@@ -77,9 +77,16 @@ class Assessment(NamedTuple):
 
 
 def assessment_key(candidate: Candidate, *, params: EvaluateParams) -> str:
-    """Return the SHA-256 over what the assessment of a candidate depends on, the code included."""
-    code = code_digests(reachable(__name__, below="digits.experiments"))
-    parts = [candidate.fingerprint.digest, candidate.digest, str(candidate.run_id), params.model_dump_json(), str(code)]
+    """Return the SHA-256 over what the assessment of a candidate depends on, code and libraries included."""
+    modules = reachable(__name__, below="digits.experiments")
+    parts = [
+        candidate.fingerprint.digest,
+        candidate.digest,
+        str(candidate.run_id),
+        params.model_dump_json(),
+        str(code_digests(modules)),
+        str(library_versions(modules)),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -13,6 +13,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
+from uuid import uuid4
+
+import digits
 
 __all__ = ["changed_code", "code_digests", "library_versions", "reachable"]
 
@@ -37,19 +40,20 @@ _LIBRARIES = {
 def code_digests(modules: Iterable[str]) -> dict[str, str]:
     """Return module → SHA-256 of its code, for modules of this package given by their full names.
 
-    A file is read once: the code that runs is the one that was there at first.
+    A file is read once: the code that runs is the one that was there at first. Of one that was written after this
+    process had begun, nobody knows which code runs: its digest is nobody's, and `changed_code` names it.
     """
     return {module: _code_digest(module) for module in sorted(modules)}
 
 
 def changed_code(modules: Iterable[str]) -> set[str]:
-    """Return those of `modules` whose code is no longer what this process has read; half an edit is a change."""
+    """Return those of `modules` whose code is no longer what this process runs; half an edit is a change."""
     return {module for module in set(modules) if _has_changed(module)}
 
 
 def _has_changed(module: str) -> bool:
     try:
-        return _code_digest.__wrapped__(module) != _code_digest(module)
+        return _digest(module) != _code_digest(module)
     except (SyntaxError, ValueError, OSError):
         return True
 
@@ -57,6 +61,8 @@ def _has_changed(module: str) -> bool:
 def library_versions(modules: Iterable[str]) -> dict[str, str]:
     """Return distribution → version of the numerical libraries that `modules` import, and Python's."""
     imported = {name for module in modules for name in _imports(module) if name in _LIBRARIES}
+    if "sklearn" in imported:
+        imported.add("scipy")  # whose optimisers and distances scikit-learn's fits are made of
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
         **{_LIBRARIES[name]: version(_LIBRARIES[name]) for name in sorted(imported)},
@@ -91,6 +97,15 @@ def _imports(module: str) -> frozenset[str]:
 
 @cache
 def _code_digest(module: str) -> str:
+    """Return the digest of the module as this process runs it."""
+    source = _source(module)
+    # Not the time of its content, which an editor or git may set: that of its last change on this disk.
+    if source is not None and source.stat().st_ctime_ns > digits.STARTED:
+        return hashlib.sha256(f"written after this process began: {uuid4()}".encode()).hexdigest()
+    return _digest(module)
+
+
+def _digest(module: str) -> str:
     """Return the SHA-256 of the module's syntax tree, without comments, docstrings and positions."""
     tree = _tree(module)
     for node in ast.walk(tree):

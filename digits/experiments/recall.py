@@ -5,6 +5,7 @@ Reads; what writes to MLflow is `digits.experiments.tracking`.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from digits.experiments.tags import (
     TAG_PROBA,
 )
 from digits.experiments.tracking import Tracking
+from digits.files import replaced_folder
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -50,8 +52,8 @@ class Recalled(NamedTuple):
 def recall(tracking: Tracking, fingerprint: str, *, path: Path) -> Recalled:
     """Return the candidate with this fingerprint if a finished run remembers it.
 
-    The folder `path` is used when it holds that candidate undamaged; otherwise the run's artifacts are brought
-    into it.
+    The folder `path` is used when it holds that candidate undamaged; otherwise the run's artifacts take its place,
+    once they are known to be whole.
     """
     fault = _fault(path, fingerprint=fingerprint)
     finished = f"tags.`{TAG_FINGERPRINT}` = '{fingerprint}' and attributes.status = 'FINISHED'"
@@ -60,8 +62,12 @@ def recall(tracking: Tracking, fingerprint: str, *, path: Path) -> Recalled:
         if (candidate := _intact(path, tags=tags)) is not None:
             return Recalled(replace(candidate, run_id=run_id), fault)
     for run_id, tags in runs.items():
-        if tracking.download(run_id, path=path) and (candidate := _intact(path, tags=tags)) is not None:
-            return Recalled(replace(candidate, run_id=run_id), fault)
+        with TemporaryDirectory() as work:
+            copy = Path(work) / CANDIDATE_FOLDER
+            if tracking.download(run_id, path=copy) and (candidate := _intact(copy, tags=tags)) is not None:
+                with replaced_folder(path) as new:
+                    shutil.copytree(copy, new, dirs_exist_ok=True)
+                return Recalled(replace(candidate, path=path, run_id=run_id), fault)
         fault = f"missing or damaged in its folder and in run {run_id}"
     return Recalled(None, fault)
 

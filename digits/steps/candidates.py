@@ -117,6 +117,9 @@ def _train(
         if changed_code(print_.code):
             shutil.rmtree(candidate.path)
             raise FitFailed("its code was changed while it was fitted, so nobody knows which one did it; run again")
+        if others := [member.family for member in members if not member.is_in_place()]:
+            shutil.rmtree(candidate.path)
+            raise FitFailed(f"its member {', '.join(others)} was replaced or damaged meanwhile; run again")
         memory.log_candidate(candidate, run_id=run_id)
     return candidate
 

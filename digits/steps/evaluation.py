@@ -77,6 +77,7 @@ def evaluate(
     """
     with only_one(project.lock(dataset, "evaluation")):
         rows, folder = load_split(project, dataset), project.evaluation(dataset)
+        rows.snapshot.verify()  # scores on other images would be remembered as those on these
         params, crew = project.params(dataset).evaluate, workers or InProcess()
         before = last_evaluation(folder)
         report("evaluate", subject=dataset, state="running")

@@ -13,6 +13,7 @@ from digits.data.split import Split
 from digits.errors import MissingError
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
+from digits.experiments.code import changed_code
 from digits.experiments.connection import answering
 from digits.experiments.explanation import Change, changes_between
 from digits.experiments.fingerprint import fingerprint
@@ -107,6 +108,11 @@ def replay(project: Project, run_id: str, *, settings: Settings, workers: Worker
             path=Path(work) / "replayed",
             members=members,
         )
+        if changed := changed_code(recorded.fingerprint.code):
+            edited = [
+                Change("code", f"{module} was changed while the fit was done again") for module in sorted(changed)
+            ]
+            return Replay(recorded.dataset, recorded.family, obstacles=edited)
         return Replay(recorded.dataset, recorded.family, comparisons=_compared(recorded, again))
 
 

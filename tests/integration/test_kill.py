@@ -104,6 +104,8 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
         if number == 3 and workers:
             moments.choice(workers).kill()
             assert process.wait(120) == 0
+            shown = checkout.digits("leaderboard", "digits", "--json").stdout
+            assert _figures(shown) == _figures(first.stdout)
         process.kill()
         said += process.communicate()[1]
         assert _gone(workers), "workers outlive the run"
@@ -140,3 +142,5 @@ def test_a_run_recovers_from_the_death_of_the_tracking_server(checkout: Any, tra
     assert done.returncode == 0, done.stderr
     assert {row["family"] for row in json.loads(done.stdout)} == {"decision_tree", "mlp"}
     assert {run.info.status for run in _runs(client)} <= {"FINISHED", "FAILED", "KILLED"}
+    finished = _runs(client, "tags.kind = 'candidate' and attributes.status = 'FINISHED'")
+    assert sorted(run.data.tags["family"] for run in finished) == ["decision_tree", "mlp"], "something was fitted twice"

@@ -34,12 +34,15 @@ from digits.experiments import assessment, scoring
 from digits.experiments.candidate import Candidate
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.fingerprint import fingerprint
+from digits.experiments.recall import recall
+from digits.experiments.workers import InProcess
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
 from tasks.memory import changes, record, remembered
 
 TARGET = "evaluate@digits"
+FAMILIES = {"logistic_regression": {}, "k_nearest_neighbors": {}}
 
 
 def _dvc(checkout: Any, *arguments: str) -> str:
@@ -255,6 +258,20 @@ def test_what_a_step_has_not_read_is_not_recorded(checkout: Any) -> None:
     assert changes(checkout.root, stages=["ingest@digits"]) == {"ingest@digits": []}
 
 
+def test_what_old_code_did_is_not_recorded(checkout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that was edited after it was loaded has not run: the next run does the step again."""
+    asked: set[str] = set()
+
+    def edited(modules: Iterable[str]) -> set[str]:
+        asked.update(modules)
+        return {"digits.data.sources"} & asked
+
+    monkeypatch.setattr("tasks.memory.changed_code", edited)
+    assert remembered(checkout.root, stage="ingest@digits", step=lambda: _ingest(checkout))
+    assert {"digits.data.sources", "digits.data.snapshot"} <= asked
+    assert list(changes(checkout.root, stages=["ingest@digits"])) == ["ingest@digits"]
+
+
 def _ingest(checkout: Any) -> None:
     data.ingest(Project(root=checkout.root), "digits", settings=Settings.load(checkout.root))
 
@@ -314,14 +331,52 @@ def test_a_family_without_a_fit_is_an_error_for_dvc(kept: Any) -> None:
     assert [row["family"] for row in json.loads(done.stdout)] == ["decision_tree"]
 
 
-def test_nothing_is_fitted_to_a_damaged_snapshot(kept: Any) -> None:
-    """Else MLflow would remember, as fitted to the images of the snapshot, what was fitted to others."""
+def test_nothing_is_fitted_to_or_scored_on_a_damaged_snapshot(kept: Any) -> None:
+    """Else MLflow would remember, as of the images of the snapshot, what came of others."""
     path, known = kept.root / "data/snapshots/digits/labels.npy", _fits(kept)
     np.save(path, np.roll(np.load(path), 1))
     kept.families({"decision_tree": {"components": 12}})
     with pytest.raises(MissingError, match=r"snapshot .* is damaged"):
         candidates.fit(kept.project, "digits", "decision_tree", memory=kept.memory())
     assert _fits(kept) == known
+    fitted, failed = evaluation.all_remembered(kept.project, "digits", memory=kept.memory())
+    with pytest.raises(MissingError, match=r"snapshot .* is damaged"):
+        evaluation.evaluate(kept.project, "digits", fitted=fitted, failed=failed, memory=kept.memory())
+
+
+def test_an_ensemble_of_other_members_than_it_names_is_none(kept: Any) -> None:
+    """A member that another terminal replaces while the ensemble is made may be in it: it is not remembered."""
+    member = kept.project.candidate("digits", "logistic_regression")
+
+    class Meanwhile(InProcess):
+        """Who finds, when the fit is done, that somebody has replaced a member."""
+
+        def run(self, function: Any, **arguments: Any) -> Any:
+            done = super().run(function, **arguments)
+            shutil.rmtree(member)
+            shutil.copytree(kept.project.candidate("digits", "k_nearest_neighbors"), member)
+            return done
+
+    kept.families({**FAMILIES, "voting": {"members": list(FAMILIES), "weights": "equal"}})
+    with pytest.raises(FitFailed, match="its member logistic_regression was replaced or damaged meanwhile"):
+        candidates.fit(kept.project, "digits", "voting", memory=kept.memory(), workers=Meanwhile())
+    assert not kept.project.candidate("digits", "voting").exists()
+
+
+def test_what_is_brought_takes_its_place_only_when_it_is_whole(kept: Any, tmp_path: Path) -> None:
+    """Where MLflow's copy of a candidate is damaged, what lies in the folder stays."""
+    memory, place = kept.memory(), tmp_path / "place"
+    candidate = candidates.remembered(kept.project, "digits", "decision_tree", memory=memory)
+    other = candidates.remembered(kept.project, "digits", "k_nearest_neighbors", memory=memory)
+    shutil.copytree(other.path, place)
+    stored = next((kept.root / "mlflow/artifacts").rglob(f"{candidate.run_id}/artifacts/candidate"))
+    model = next((stored / "model").iterdir())
+    content = model.read_bytes()
+    model.write_bytes(content[:-10])
+    assert recall(memory, candidate.fingerprint.digest, path=place).candidate is None
+    assert Candidate.load(place).digest == other.digest
+    model.write_bytes(content)
+    assert recall(memory, candidate.fingerprint.digest, path=place).candidate == replace(candidate, path=place)
 
 
 @pytest.mark.parametrize("dataset", ["digits", "mnist"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import digits
 from digits.experiments import code
 from digits.experiments.code import reachable
 from digits.experiments.fingerprint import fingerprint
@@ -24,9 +25,28 @@ def test_the_same_inputs_give_the_same_fingerprint() -> None:
 def test_threads_read_code_at_once() -> None:
     """As those of an evaluation do; Python 3.11.0 to 3.11.4 could not make two syntax trees at a time."""
     modules = sorted(reachable("digits.steps.promotion", below="digits"))[:12]
-    digests = [code._code_digest.__wrapped__(module) for module in modules]
+    digests = [code._digest(module) for module in modules]
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(code._code_digest.__wrapped__, modules * 4)) == digests * 4
+        assert list(threads.map(code._digest, modules * 4)) == digests * 4
+
+
+def test_code_that_was_written_after_the_process_began_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs may be what was there before: no result of it is remembered as that of the new code."""
+    module = "digits.data.split"
+    assert code.changed_code([module]) == set()
+    known = code.code_digests([module])
+    code._code_digest.cache_clear()
+    monkeypatch.setattr(digits, "STARTED", 0)
+    assert code.code_digests([module]) != known
+    assert code.changed_code([module]) == {module}
+    monkeypatch.undo()
+    code._code_digest.cache_clear()
+
+
+def test_scikit_learn_brings_scipy() -> None:
+    """Its solvers are SciPy's: another version of it is another fit."""
+    libraries = fingerprint(FAMILIES["logistic_regression"](), data="d", seed=0).libraries
+    assert {"scikit-learn", "scipy", "numpy"} <= set(libraries)
 
 
 def test_every_input_counts() -> None:
