@@ -36,6 +36,7 @@ from digits.experiments.reliability import reliability
 from digits.experiments.robustness import robustness
 from digits.experiments.roc import roc_and_precision_recall
 from digits.experiments.standings import Standing, leaderboard
+from digits.experiments.statistics import interval_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +75,7 @@ def confusion_matrix(metrics: Metrics, *, dataset: str, family: str, split: str)
     low, high = metrics.accuracy_interval
     subtitle = (
         f"{metrics.n_correct:,} of {metrics.n_samples:,} {split} images right: {percent(metrics.accuracy)}, "
-        f"{percent(metrics.confidence, decimals=0)} interval {percent(low)} to {percent(high)}"
+        f"{interval_name(metrics.confidence)} {percent(low)} to {percent(high)}"
     )
     side = 0.46 * n_classes
     figure = blank(width=side + 1.9, height=side + 1.1, title=f"{family} on {dataset}", subtitle=subtitle)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from digits.errors import MissingError
 from digits.experiments.canvas import BLUE, FAINT, GRID, INK, ORANGE, PAPER, blank, panel, percent
+from digits.experiments.statistics import interval_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,18 +96,18 @@ def leaderboard(
         n_test=n_test,
     ).T
     rows = np.arange(len(standings))
-    shown = percent(confidence, decimals=0)
+    interval = interval_name(confidence)
     axes.hlines(rows, low, high, color=BLUE, linewidth=2.4, alpha=0.5, capstyle="round", zorder=3)
     axes.plot(
         validation, rows, "D", color="white", markeredgecolor=ORANGE, markersize=5.5, zorder=4, label="validation"
     )
-    axes.plot(test, rows, "o", color=BLUE, markersize=6.5, zorder=5, label=f"test, with {shown} interval")
+    axes.plot(test, rows, "o", color=BLUE, markersize=6.5, zorder=5, label=f"test, with {interval}")
     start, end = min(low.min(), validation.min()), max(high.max(), validation.max())
     pad = 0.05 * max(end - start, 0.5)
     axes.set_xlim(start - pad, end + pad)
     axes.set_ylim(len(standings) - 0.5, -0.5)
     _draw_axis(axes)
-    _write_table(axes, standings, left=left / width, right=right / width, interval=f"{shown} interval")
+    _write_table(axes, standings, left=left / width, right=right / width, interval=interval)
     return figure
 
 

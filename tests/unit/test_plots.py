@@ -314,6 +314,18 @@ def test_leaderboard_keeps_the_order_and_shows_the_intervals() -> None:
     assert axes.get_xlim()[0] <= validation.min() < test.max() <= axes.get_xlim()[1]
 
 
+def test_a_confidence_above_99_per_cent_is_written_out(scored: Scored) -> None:
+    """An interval of 99.5 % is not called one of 100 %."""
+    metrics = score(scored.y_true, scored.y_proba, classes=range(10), confidence=0.995)
+    matrix = plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test")
+    board = plots.leaderboard(
+        [line("svm", correct=780, validation=1.0)], dataset="digits", n_validation=1000, n_test=797, confidence=0.995
+    )
+
+    assert "99.5 % interval" in texts(matrix)[1]
+    assert "99.5\u202f% interval" in texts(board)
+
+
 def test_an_empty_leaderboard_is_refused() -> None:
     """No family is an error that says what to run."""
     with pytest.raises(MissingError, match="run `digits run digits`"):
