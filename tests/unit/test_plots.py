@@ -116,7 +116,6 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
     """Return how each plot is drawn."""
     metrics = score(scored.y_true, scored.y_proba, classes=range(10), confidence=0.95)
     predicted = scored.y_proba.argmax(axis=1)
-    right = predicted == scored.y_true
     lines = [line("svm", correct=780, validation=0.99), line("sgd", correct=797, validation=1.0)]
     return {
         "confusion_matrix": lambda: plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test"),
@@ -127,7 +126,7 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
             lines, dataset="digits", n_validation=1000, n_test=797, confidence=0.95
         ),
         "reliability": lambda: plots.reliability(
-            metrics, confidence=scored.y_proba.max(axis=1), right=right, dataset="digits", family="svm", split="test"
+            metrics, y_true=scored.y_true, y_proba=scored.y_proba, dataset="digits", family="svm", split="test"
         ),
         "pareto": lambda: plots.pareto(
             [Family("svm", 0.98, Cost(0.01, 0.002, 1000)), Family("sgd", 1.0, Cost(0.001, 0.00001, 10))],
@@ -324,6 +323,16 @@ def test_a_confidence_above_99_per_cent_is_written_out(scored: Scored) -> None:
 
     assert "99.5 % interval" in texts(matrix)[1]
     assert "99.5\u202f% interval" in texts(board)
+
+
+def test_reliability_draws_what_the_calibration_error_averages() -> None:
+    """Probabilities that sum to almost 1 are brought to 1 for the dots as they are for the figure."""
+    y_true, y_proba = np.zeros(10, np.int64), np.tile([0.6006, 0.3998], (10, 1))
+    metrics = score(y_true, y_proba, classes=range(2))
+    figure = plots.reliability(metrics, y_true=y_true, y_proba=y_proba, dataset="digits", family="svm", split="test")
+    dot = np.asarray(figure.axes[0].lines[1].get_xdata())
+
+    assert 1 - dot == pytest.approx(metrics.calibration_error)
 
 
 def test_an_empty_leaderboard_is_refused() -> None:
