@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,7 @@ from PIL import Image
 
 from digits.errors import FitFailed, MissingError
 from digits.experiments import plots
+from digits.experiments.canvas import BLUE
 from digits.experiments.conditions import Condition
 from digits.experiments.corruptions import CORRUPTIONS
 from digits.experiments.cost import Cost
@@ -333,6 +335,58 @@ def test_reliability_draws_what_the_calibration_error_averages() -> None:
     dot = np.asarray(figure.axes[0].lines[1].get_xdata())
 
     assert 1 - dot == pytest.approx(metrics.calibration_error)
+
+
+def priced(**families: tuple[float, float]) -> Figure:
+    """Draw what families cost, each an accuracy and the seconds per image, on paper too: warnings are errors."""
+    items = [Family(name, accuracy, Cost(0.01, seconds, 10)) for name, (accuracy, seconds) in families.items()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plots.pareto(items, dataset="digits", n_test=10_000)
+        figure.savefig(io.BytesIO(), format="png")
+    return figure
+
+
+@pytest.mark.parametrize("accuracy", [0.55, 0.9, 0.99, 0.9972, 0.9999, 1.0])
+def test_pareto_writes_accuracies_that_differ(accuracy: float) -> None:
+    """Each accuracy on the axis is another one, also where all families are good, and where there is only one."""
+    for families in ({"svm": (accuracy, 1e-5)}, {"svm": (accuracy, 1e-5), "sgd": (accuracy - 0.002, 1e-5)}):
+        (axes,) = priced(**families).axes
+        written = [label.get_text() for label in axes.get_yticklabels()]
+        assert written
+        assert len(written) == len(set(written))
+
+
+def test_equal_families_do_not_beat_each_other() -> None:
+    """Of two that are as fast and as accurate both stand on the line; one that is only slower does not."""
+    figure = priced(svm=(0.99, 1e-5), sgd=(0.99, 1e-5), mlp=(0.99, 2e-5))
+    bold = {text.get_text() for text in figure.axes[0].texts if text.get_fontweight() == "bold"}
+
+    assert {"svm", "sgd", "mlp"} & bold == {"svm", "sgd"}
+
+
+def test_one_mistake_is_pale() -> None:
+    """One mistake of a kind is not drawn as darkly as five."""
+    y_true = np.array([0, 0, 1, 1])
+    metrics = score(y_true, np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]]), classes=range(2))
+    (image,) = plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test").axes[0].images
+
+    assert image.get_clim() == (0, 5)
+
+
+@pytest.mark.parametrize("families", [["svm"], ["svm", "sgd"], ["sgd", "svm"], ["svm", "sgd", "mlp"]])
+def test_curves_and_their_names_have_one_colour(families: list[str], scored: Scored) -> None:
+    """The best is blue where it has the least area, too; only a name whose line is drawn so is orange."""
+    proba = {"svm": scored.y_proba, "sgd": np.full((N_SAMPLES, 10), 0.1), "mlp": scored.y_proba**2}
+    figure = plots.roc_and_precision_recall(
+        {family: proba[family] for family in families}, scored.y_true[:, np.newaxis] == np.arange(10), dataset="digits"
+    )
+    lines = [drawn.get_color() for drawn in figure.axes[0].lines]
+    names = {text.get_text().partition(":")[0]: text.get_color() for text in figure.texts[2:]}
+
+    assert next(iter(names)) == families[0]
+    assert names[families[0]] == BLUE
+    assert all(lines[families.index(family)] == colour for family, colour in names.items())
 
 
 def test_an_empty_leaderboard_is_refused() -> None:
