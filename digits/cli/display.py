@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digits.events import Event
+from digits.experiments.statistics import interval_name
 
 if TYPE_CHECKING:
     # They load scikit-learn, which a run does while it waits.
@@ -107,7 +108,7 @@ def events_shown() -> Iterator[None]:
 def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
     """Return the leaderboard of an evaluation as `read_evaluation` gives it, best validation accuracy first."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    interval = f"test ({evaluation['confidence']:.0%} interval)"
+    interval = f"test ({interval_name(evaluation['confidence'])})"
     for heading in ("family", "validation", interval, "", "macro F1", "log loss", "per image", "fit", ""):
         table.add_column(heading, justify="left" if heading in {"family", ""} else "right", no_wrap=True)
     for number, row in enumerate(evaluation["leaderboard"]):

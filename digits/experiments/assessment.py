@@ -200,8 +200,7 @@ def _draw(
         split="test",
     )
     save_png(gallery, folder / MISCLASSIFIED_PLOT)
-    confidence, right = proba.max(axis=1), np.asarray(metrics.classes)[proba.argmax(axis=1)] == labels
-    calibration = reliability(metrics, confidence=confidence, right=right, split="test", **title)
+    calibration = reliability(metrics, y_true=labels, y_proba=proba, split="test", **title)
     save_png(calibration, folder / RELIABILITY_PLOT)
     if candidate.history:
         curves = learning_curves(candidate.history, n_samples=len(split.folds()[0].train), **title)

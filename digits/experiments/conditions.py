@@ -16,8 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from digits.data.split import Split
 from digits.experiments import strokes
 from digits.experiments.corruptions import CORRUPTIONS, Corruption, corrupt
+from digits.experiments.statistics import wilson_interval
 
-__all__ = ["Condition", "corrupted_images", "corrupted_rows", "n_conditions", "of_corruptions", "of_handwriting"]
+__all__ = [
+    "Condition",
+    "by_handwriting",
+    "corrupted_images",
+    "corrupted_rows",
+    "n_conditions",
+    "of_corruptions",
+    "of_handwriting",
+]
 
 
 class Condition(BaseModel):
@@ -52,6 +61,15 @@ class Condition(BaseModel):
     def is_handwriting(self) -> bool:
         """Whether it is how the digits were written, and not what was done to the images."""
         return self.kind in strokes.LEVELS
+
+    def accuracy_interval(self, confidence: float) -> tuple[float, float]:
+        """Return the Wilson interval of the accuracy; there has to be an image."""
+        return wilson_interval(self.n_correct, self.n_samples, confidence=confidence)
+
+
+def by_handwriting(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
+    """Return the conditions of each kind of handwriting, in the order they come in."""
+    return {kind: [item for item in conditions if item.kind == kind] for kind in strokes.LEVELS}
 
 
 def of_handwriting(

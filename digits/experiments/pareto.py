@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from digits.experiments.canvas import BLUE, FAINT, GRID, INK, ORANGE, blank, panel, percent
+from digits.experiments.canvas import BLUE, FAINT, GRID, INK, ORANGE, blank, panel
+from digits.experiments.standings import known_accuracies
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Priced", "pareto"]
 
 MICROSECONDS = 1e6
+
+#: Decades of the shortest axis: on any such a number that a reader knows has its place.
+SHORTEST = 0.6
 
 
 class Priced(Protocol):
@@ -50,14 +55,12 @@ def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
     n_test
         Number of test images. An error rate below half an image is drawn as half an image.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator
-
     width, height, left = 6.6, 4.4, 0.95
     figure = blank(
         width=left + width + 2.2,
         height=height + 0.95,
         title=f"What accuracy costs on {dataset}",
-        subtitle=f"{n_test:,} test images; time per image of a batch on one core of this machine",
+        subtitle=f"{n_test:,} test images; time per image of a batch on this machine, with each family's threads",
     )
     axes = panel(figure, left=left, bottom=0.7, width=width, height=height)
     times = np.array([item.cost.batch_seconds * MICROSECONDS for item in families])
@@ -65,26 +68,46 @@ def pareto(families: Sequence[Priced], *, dataset: str, n_test: int) -> Figure:
     best = [
         number
         for number in range(len(families))
-        if not any((times <= times[number]) & (errors <= errors[number]) & (np.arange(len(families)) != number))
+        if not any(
+            (times <= times[number])
+            & (errors <= errors[number])
+            & ((times < times[number]) | (errors < errors[number]))
+        )
     ]
     best.sort(key=lambda number: times[number])
+    _scale(axes, times=times, errors=errors)
     axes.plot(times[best], errors[best], color=ORANGE, linewidth=1.2, drawstyle="steps-post", zorder=2)
+    _number(axes, families, places=list(zip(times, errors, strict=True)), bold=best)
+    return figure
+
+
+def _scale(axes: Axes, *, times: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
+    """Make both axes logarithmic, more accurate higher, and write on them what a reader knows."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.invert_yaxis()
-    _number(axes, families, places=list(zip(times, errors, strict=True)), bold=best)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda error, _: percent(1 - error, decimals=1)))
+    axes.set_xlim(*_around(times))
+    low, high = _around(errors)
+    axes.set_ylim(high, low)
+    ticks = known_accuracies(-np.log10(high), -np.log10(low))
+    axes.set_yticks([10**-place for place in ticks], list(ticks.values()))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     for choose in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         choose(FuncFormatter(lambda value, _: f"{value:,.10g} µs"))
-    axes.tick_params(axis="y", which="minor", length=0, labelsize=8, labelcolor=FAINT)
     axes.tick_params(axis="x", which="minor", length=0, labelsize=8, labelcolor=FAINT)
     axes.grid(visible=True, which="both", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel("time per image", fontsize=9, color=FAINT)
-    axes.set_ylabel("accuracy", fontsize=9, color=FAINT)
-    return figure
+    axes.set_ylabel("accuracy, on an axis logarithmic in the error rate", fontsize=9, color=FAINT)
+
+
+def _around(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis that holds the values and is `SHORTEST` at least."""
+    start, end = np.log10([values.min(), values.max()])
+    pad = max(0.05 * (end - start), (SHORTEST - (end - start)) / 2)
+    return float(10 ** (start - pad)), float(10 ** (end + pad))
 
 
 def _number(

@@ -36,6 +36,7 @@ from digits.experiments.reliability import reliability
 from digits.experiments.robustness import robustness
 from digits.experiments.roc import roc_and_precision_recall
 from digits.experiments.standings import Standing, leaderboard
+from digits.experiments.statistics import interval_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +59,8 @@ __all__ = [
     "save_png",
 ]
 
+# So many mistakes of one kind are the least that is drawn in the darkest colour: one or two may be chance.
+DARKEST_FROM = 5
 # A loss that falls by more than this is drawn on a logarithmic axis, or its second half would be a flat line.
 LOGARITHMIC_FROM = 10
 # Up to this many epochs each one is marked with a dot.
@@ -74,13 +77,13 @@ def confusion_matrix(metrics: Metrics, *, dataset: str, family: str, split: str)
     low, high = metrics.accuracy_interval
     subtitle = (
         f"{metrics.n_correct:,} of {metrics.n_samples:,} {split} images right: {percent(metrics.accuracy)}, "
-        f"{percent(metrics.confidence, decimals=0)} interval {percent(low)} to {percent(high)}"
+        f"{interval_name(metrics.confidence)} {percent(low)} to {percent(high)}"
     )
     side = 0.46 * n_classes
     figure = blank(width=side + 1.9, height=side + 1.1, title=f"{family} on {dataset}", subtitle=subtitle)
     axes = panel(figure, left=1.0, bottom=0.5, width=side, height=side)
     mistakes = np.where(np.eye(n_classes, dtype=bool), 0, matrix)
-    axes.imshow(mistakes, cmap=shades(), vmin=0, vmax=max(1, mistakes.max()), aspect="auto")
+    axes.imshow(mistakes, cmap=shades(), vmin=0, vmax=max(DARKEST_FROM, mistakes.max()), aspect="auto")
     rule(axes, rows=n_classes, columns=n_classes)
     labels = [str(label) for label in metrics.classes]
     axes.set_xticks(range(n_classes), labels, fontsize=11, fontweight="bold")

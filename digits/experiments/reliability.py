@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.experiments.canvas import BLUE, FAINT, GRID, INK, MARGIN, ORANGE, blank, panel, percent
+from digits.experiments.metrics import Metrics, checked_proba
 from digits.experiments.probabilities import calibration_bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from digits.experiments.metrics import Metrics
 
 __all__ = ["reliability"]
 
@@ -22,8 +21,8 @@ __all__ = ["reliability"]
 def reliability(
     metrics: Metrics,
     *,
-    confidence: NDArray[np.float64],
-    right: NDArray[np.bool_],
+    y_true: NDArray[np.integer[Any]],
+    y_proba: NDArray[np.floating[Any]],
     dataset: str,
     family: str,
     split: str,
@@ -37,15 +36,17 @@ def reliability(
     ----------
     metrics
         The figures of the same scoring, for the heading.
-    confidence
-        ``(n_samples,)`` probabilities of the predicted classes.
-    right
-        ``(n_samples,)`` bool: whether the prediction is the true class.
+    y_true
+        ``(n_samples,)`` labels.
+    y_proba
+        ``(n_samples, n_classes)`` probabilities, columns in the order of the figures' classes.
     dataset, family, split
         What the heading says.
     """
     from matplotlib.ticker import StrMethodFormatter
 
+    confidence = checked_proba(y_proba, n_samples=metrics.n_samples, n_classes=len(metrics.classes)).max(axis=1)
+    right = np.asarray(metrics.classes)[y_proba.argmax(axis=1)] == y_true
     counts, confident, accurate = calibration_bins(confidence, right, adaptive=False)
     side, below, left = 4.2, 0.9, 0.85
     error = percent(metrics.calibration_error)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from digits.data.split import Split
-from digits.experiments import strokes
+from digits.experiments.conditions import by_handwriting
 from digits.experiments.corruptions import CORRUPTIONS
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.overview import PICTURES
 from digits.experiments.robustness import at_reference
 from digits.experiments.scores import plots_folder
-from digits.experiments.statistics import wilson_interval
+from digits.experiments.statistics import interval_name
 from digits.files import replaced_file
 from digits.pages import PAGE_STYLE
 
@@ -53,10 +53,9 @@ def write_report(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": _percent, "bytes": _bytes, "change": _change}
+    environment.filters |= {"percent": _percent, "bytes": _bytes, "change": _change, "interval_name": interval_name}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     best = evaluation.best
-    handwriting = [item for item in best.conditions if item.is_handwriting]
     text = page.render(
         style=PAGE_STYLE,
         dataset=split.snapshot.dataset,
@@ -77,8 +76,7 @@ def write_report(
         kinds=[kind.name for kind in CORRUPTIONS],
         strengths={kind.name: f"{kind.reference:g} {kind.unit}" for kind in CORRUPTIONS},
         at_reference={row.family: at_reference(row.conditions) for row in evaluation.rows},
-        handwriting={kind: [item for item in handwriting if item.kind == kind] for kind in strokes.LEVELS},
-        interval=lambda item: wilson_interval(item.n_correct, item.n_samples, confidence=best.test.confidence),
+        handwriting=by_handwriting(best.conditions),
         overview=[_embedded(evaluation.path / name) for name in PICTURES],
         plots={
             row.family: [_embedded(file) for file in sorted(plots_folder(evaluation.path, row.family).glob("*.png"))]

@@ -28,7 +28,7 @@ def roc_and_precision_recall(
     """Draw both curves for every family, every digit against the rest, all of them pooled.
 
     The false positive rate is on a logarithmic axis: good classifiers live where it is small. The best family is
-    blue, the one with the least area under the ROC curve orange, the others grey.
+    blue, the one with the least area under the ROC curve orange if it is another one, the others grey.
 
     Parameters
     ----------
@@ -45,6 +45,8 @@ def roc_and_precision_recall(
     curves = {family: roc_curve(flat, each.ravel()) for family, each in proba.items()}
     areas = {family: auc(rates[0], rates[1]) for family, rates in curves.items()}
     worst = min(areas, key=lambda family: areas[family])
+    colours = {best: BLUE, worst: ORANGE} | {best: BLUE}
+    styles = {ORANGE: (1.6, 3), BLUE: (1.8, 4)}
     figure = blank(
         width=LEFT + 2 * SIDE + BETWEEN + 0.5,
         height=SIDE + 1.1,
@@ -56,7 +58,8 @@ def roc_and_precision_recall(
     )
     smallest = 0.5 / np.count_nonzero(~flat)
     for family, each in proba.items():
-        colour, width, layer = {worst: (ORANGE, 1.6, 3), best: (BLUE, 1.8, 4)}.get(family, (PALE, 1.1, 2))
+        colour = colours.get(family, PALE)
+        width, layer = styles.get(colour, (1.1, 2))
         false_positives, true_positives, _ = curves[family]
         _line(left, np.maximum(false_positives, smallest), true_positives, colour=colour, width=width, layer=layer)
         precision, recall, _ = precision_recall_curve(flat, each.ravel())
@@ -65,7 +68,7 @@ def roc_and_precision_recall(
     left.set_xlim(smallest, 1)
     _name(left, x="false positive rate", y="true positive rate (recall)")
     _name(right, x="recall", y="precision")
-    for place, (family, colour) in enumerate({best: BLUE, worst: ORANGE}.items()):
+    for place, (family, colour) in enumerate(colours.items()):
         words = f"{family}: area under the pooled ROC {areas[family]:.4f}"
         figure.text((LEFT + place * (SIDE + BETWEEN)) / figure.get_figwidth(), 0.04, words, color=colour, fontsize=9)
     return figure

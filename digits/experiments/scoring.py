@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
+from digits.errors import FitFailed
 from digits.experiments.conditions import (
     Condition,
     corrupted_images,
@@ -103,8 +104,16 @@ def score_on_test(
 
 
 def aligned(proba: NDArray[np.float64], columns: NDArray[Any], *, classes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return probabilities with one column per class of the dataset, also for those that a fit has never seen."""
-    if len(columns) == len(classes):
+    """Return probabilities with one column per class of the dataset, also for those that a fit has never seen.
+
+    Raises
+    ------
+    FitFailed
+        A column is of a label that the dataset does not know.
+    """
+    if strange := sorted(set(columns.tolist()) - set(classes.tolist())):
+        raise FitFailed(f"the model knows {strange}, wanted only {classes.tolist()}; fit it on rows of this dataset")
+    if np.array_equal(columns, classes):
         return proba
     wider = np.zeros((len(proba), len(classes)))
     wider[:, np.searchsorted(classes, columns)] = proba

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from digits.errors import MissingError
 from digits.experiments.canvas import BLUE, FAINT, GRID, INK, ORANGE, PAPER, blank, panel, percent
+from digits.experiments.statistics import interval_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Standing", "leaderboard"]
+__all__ = ["Standing", "known_accuracies", "leaderboard"]
 
 # Accuracies that a reader knows, roundest first; those are drawn for which the axis has room.
-TICKS = (0.9, 0.99, 0.999, 0.9999, 0.5, 0.95, 0.995, 0.9995, 0.8, 0.98, 0.998, 0.9998)
+TICKS = (0.9, 0.99, 0.999, 0.9999, 0.5, 0.95, 0.995, 0.9995, 0.8, 0.98, 0.998, 0.9998, 0.99995, 0.99999)
 TICK_DISTANCE = 0.1  # the least, as a share of the axis
 
 
@@ -95,18 +96,18 @@ def leaderboard(
         n_test=n_test,
     ).T
     rows = np.arange(len(standings))
-    shown = percent(confidence, decimals=0)
+    interval = interval_name(confidence)
     axes.hlines(rows, low, high, color=BLUE, linewidth=2.4, alpha=0.5, capstyle="round", zorder=3)
     axes.plot(
         validation, rows, "D", color="white", markeredgecolor=ORANGE, markersize=5.5, zorder=4, label="validation"
     )
-    axes.plot(test, rows, "o", color=BLUE, markersize=6.5, zorder=5, label=f"test, with {shown} interval")
+    axes.plot(test, rows, "o", color=BLUE, markersize=6.5, zorder=5, label=f"test, with {interval}")
     start, end = min(low.min(), validation.min()), max(high.max(), validation.max())
     pad = 0.05 * max(end - start, 0.5)
     axes.set_xlim(start - pad, end + pad)
     axes.set_ylim(len(standings) - 0.5, -0.5)
     _draw_axis(axes)
-    _write_table(axes, standings, left=left / width, right=right / width, interval=f"{shown} interval")
+    _write_table(axes, standings, left=left / width, right=right / width, interval=interval)
     return figure
 
 
@@ -116,15 +117,26 @@ def _places(accuracies: Any, *, n_test: int) -> NDArray[np.float64]:
     return places
 
 
-def _draw_axis(axes: Axes) -> None:
-    """Draw the accuracies below, their lines across, and the legend above."""
-    start, end = axes.get_xlim()
+def known_accuracies(start: float, end: float) -> dict[float, str]:
+    """Return the accuracies to be written on an axis, by minus the decimal logarithm of their error rate.
+
+    Parameters
+    ----------
+    start, end
+        Of the axis, in the same unit.
+    """
     ticks: dict[float, str] = {}
     for accuracy in TICKS:
-        place = -np.log10(1 - accuracy)
+        place = float(-np.log10(1 - accuracy))
         room = TICK_DISTANCE * (end - start)
         if start < place < end and all(abs(place - other) > room for other in ticks):
-            ticks[place] = f"{100 * accuracy:.4g}\u202f%"
+            ticks[place] = f"{100 * accuracy:.5g}\u202f%"
+    return ticks
+
+
+def _draw_axis(axes: Axes) -> None:
+    """Draw the accuracies below, their lines across, and the legend above."""
+    ticks = known_accuracies(*axes.get_xlim())
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)

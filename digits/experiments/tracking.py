@@ -49,6 +49,9 @@ __all__ = ["Tracking"]
 #: MLflow refuses a dataset's digest of more than 36 characters.
 _DIGEST_CHARACTERS = 32
 
+#: What a run does with rows: all but the test rows are learnt from; the snapshot as a whole is named.
+_TRAINING, _TESTING = "training", "testing"
+
 
 class Tracking(Store):
     """The experiment of one dataset, with what is logged onto its runs."""
@@ -96,7 +99,7 @@ class Tracking(Store):
         figures[METRIC_FIT_SECONDS] = candidate.fit_seconds
         if folds := candidate.cross_validation:
             figures |= zip(("cross_validation_mean", "cross_validation_deviation"), folds, strict=True)
-        self._log_figures(run_id, figures)
+        self._log_figures(run_id, figures, context=_TRAINING)
         now = int(time.time() * 1000)
         for curve, values in candidate.history.items():
             points = [Metric(f"epochs/{curve}", value, now, step) for step, value in enumerate(values, start=1)]
@@ -124,7 +127,9 @@ class Tracking(Store):
         for item in assessment.conditions:
             section = "handwriting" if item.is_handwriting else "robustness"
             figures[f"{section}/{item.kind.replace(' ', '_')}_{item.level}"] = item.accuracy
-        self._log_figures(run_id, figures)
+        split, n_samples = self.client.get_run(run_id).data.tags[TAG_SPLIT], assessment.metrics.n_samples
+        self._log_rows(run_id, dataset=self.dataset, digest=split, n_samples=n_samples, context=_TESTING)
+        self._log_figures(run_id, figures, context=_TESTING)
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
 
@@ -216,24 +221,29 @@ class Tracking(Store):
             params=[Param(key, str(value)) for key, value in params.items()],
         )
 
-    def _log_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
-        """Log figures onto a run and onto its model, where they are linked to the dataset."""
+    def _log_figures(self, run_id: str, figures: Mapping[str, float], *, context: str) -> None:
+        """Log figures onto a run and onto its model, where they are linked to the rows that it has as `context`."""
         from mlflow.entities import Metric
 
         run, now = self.client.get_run(run_id), int(time.time() * 1000)
-        data = run.inputs.dataset_inputs[0].dataset
+        data = next(item.dataset for item in run.inputs.dataset_inputs if context in {tag.value for tag in item.tags})
         linked = {"model_id": logged_model_of(run), "dataset_name": data.name, "dataset_digest": data.digest}
         metrics = [Metric(name, value, now, 0, **linked) for name, value in figures.items()]
         self.client.log_batch(run_id, metrics=metrics)
 
     def _log_dataset(self, run_id: str, *, snapshot: Snapshot) -> None:
+        digest, n_samples = snapshot.digest, snapshot.n_samples
+        self._log_rows(run_id, dataset=snapshot.dataset, digest=digest, n_samples=n_samples, context=_TRAINING)
+
+    def _log_rows(self, run_id: str, *, dataset: str, digest: str, n_samples: int, context: str) -> None:
+        """Log that a run has read rows of the dataset; once is enough."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         described = Dataset(
-            name=snapshot.dataset,
-            digest=snapshot.digest[:_DIGEST_CHARACTERS],
+            name=f"{dataset} test" if context == _TESTING else dataset,
+            digest=digest[:_DIGEST_CHARACTERS],
             source_type="dvc",
-            source=f'{{"path": "data/snapshots/{snapshot.dataset}"}}',
-            profile=f'{{"num_rows": {snapshot.n_samples}}}',
+            source=f'{{"path": "data/snapshots/{dataset}"}}',
+            profile=f'{{"num_rows": {n_samples}}}',
         )
-        self.client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
+        self.client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", context)])])

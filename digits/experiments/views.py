@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from digits.experiments.leaderboard import Row
+from digits.experiments.statistics import interval_name
 
 __all__ = ["FITS_VIEW", "fits_address", "note", "run_address"]
 
@@ -63,14 +64,14 @@ def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, 
         The pipeline run that was evaluated.
     """
     best = rows[0]
-    confidence = f"{best.test.confidence:.0%} interval"
+    interval = interval_name(best.test.confidence)
     lines = [
         f"Best: [**{best.family}**]({run_address(experiment_id, best.candidate.run_id)}), test accuracy "
-        f"{best.test_accuracy:.2%} ({confidence} {best.test_accuracy_low:.2%} to {best.test_accuracy_high:.2%}), "
+        f"{best.test_accuracy:.2%} ({interval} {best.test_accuracy_low:.2%} to {best.test_accuracy_high:.2%}), "
         f"chosen by validation accuracy. [All fits]({fits_address(experiment_id)}), "
         f"[the last pipeline run]({run_address(experiment_id, run_id)}).",
         "",
-        f"| family | validation | test | {confidence} | against the best | log loss | per image |",
+        f"| family | validation | test | {interval} | against the best | log loss | per image |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:

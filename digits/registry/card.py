@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits.experiments import strokes
+from digits.experiments.conditions import by_handwriting
 from digits.experiments.leaderboard import Row
 from digits.experiments.metrics import Metrics
 from digits.experiments.robustness import at_reference
-from digits.experiments.statistics import wilson_interval
+from digits.experiments.statistics import interval_name
 from digits.registry.gate import Decision
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def model_card(row: Row, *, snapshot: Snapshot, decision: Decision, name: str) -
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - no HTML
     environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
-    handwriting = [item for item in row.conditions if item.is_handwriting and item.n_samples]
+    environment.filters["interval_name"] = interval_name
     left = at_reference(row.conditions)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         row=row,
@@ -54,8 +54,7 @@ def model_card(row: Row, *, snapshot: Snapshot, decision: Decision, name: str) -
         decision=decision,
         name=name,
         mistakes=_mistakes(row.test),
-        handwriting={kind: [item for item in handwriting if item.kind == kind] for kind in strokes.LEVELS},
-        interval=lambda item: wilson_interval(item.n_correct, item.n_samples, confidence=row.test.confidence),
+        handwriting=by_handwriting(row.conditions),
         harms=sorted(left.items(), key=lambda item: item[1])[:_NAMED],
         n_harmed=next((item.n_samples for item in row.conditions if not item.is_handwriting), 0),
     )

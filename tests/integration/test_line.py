@@ -21,6 +21,7 @@ from PIL import Image
 
 from digits.errors import MissingError
 from digits.experiments.candidate import Candidate
+from digits.experiments.tags import TAG_SPLIT
 from digits.steps.candidates import fit
 from digits.steps.data import load_split
 from digits.steps.evaluation import all_remembered, evaluate
@@ -97,7 +98,13 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
         assert {"cross_validation_mean", "cross_validation_deviation"} <= set(run.data.metrics)
         assert "seed" in run.data.params
         assert len(run.data.tags["fingerprint"]) == 64
-        assert run.inputs.dataset_inputs[0].dataset.name == "digits"
+        rows = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
+        assert {context: data.name for context, data in rows.items()} == {
+            "training": "digits",
+            "testing": "digits test",
+        }
+        assert json.loads(rows["testing"].profile) == {"num_rows": 797}
+        assert run.data.tags[TAG_SPLIT].startswith(rows["testing"].digest)
         plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
         assert {"plots/confusion_matrix.png", "plots/misclassified.png", "plots/reliability.png"} <= plots, family
         assert "candidate/candidate.json" in {item.path for item in client.list_artifacts(run.info.run_id, "candidate")}
@@ -107,7 +114,7 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
 
 
 def test_every_family_is_a_model_whose_figures_name_the_dataset(ran: Any) -> None:
-    """The models of the experiment are the families; validation and test figures are linked to the dataset."""
+    """The models of the experiment are the families; what was found on the test rows is linked to those alone."""
     client = _client(ran)
     experiment = client.get_experiment_by_name("digits")
     models = {model.name: model for model in client.search_logged_models([experiment.experiment_id])}
@@ -117,7 +124,8 @@ def test_every_family_is_a_model_whose_figures_name_the_dataset(ran: Any) -> Non
         assert model.source_run_id == run_ids[family]
         assert (str(model.status), model.tags["files"]) == ("READY", f"runs:/{run_ids[family]}/candidate")
         linked = {metric.key: metric.dataset_name for metric in model.metrics}
-        assert linked["validation_accuracy"] == linked["test_accuracy"] == "digits"
+        assert linked["validation_accuracy"] == "digits"
+        assert linked["test_accuracy"] == linked["handwriting/thickness_thin"] == "digits test"
 
 
 def test_folds_are_told_apart(ran: Any) -> None:

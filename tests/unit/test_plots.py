@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,7 @@ from PIL import Image
 
 from digits.errors import FitFailed, MissingError
 from digits.experiments import plots
+from digits.experiments.canvas import BLUE
 from digits.experiments.conditions import Condition
 from digits.experiments.corruptions import CORRUPTIONS
 from digits.experiments.cost import Cost
@@ -116,7 +118,6 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
     """Return how each plot is drawn."""
     metrics = score(scored.y_true, scored.y_proba, classes=range(10), confidence=0.95)
     predicted = scored.y_proba.argmax(axis=1)
-    right = predicted == scored.y_true
     lines = [line("svm", correct=780, validation=0.99), line("sgd", correct=797, validation=1.0)]
     return {
         "confusion_matrix": lambda: plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test"),
@@ -127,7 +128,7 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
             lines, dataset="digits", n_validation=1000, n_test=797, confidence=0.95
         ),
         "reliability": lambda: plots.reliability(
-            metrics, confidence=scored.y_proba.max(axis=1), right=right, dataset="digits", family="svm", split="test"
+            metrics, y_true=scored.y_true, y_proba=scored.y_proba, dataset="digits", family="svm", split="test"
         ),
         "pareto": lambda: plots.pareto(
             [Family("svm", 0.98, Cost(0.01, 0.002, 1000)), Family("sgd", 1.0, Cost(0.001, 0.00001, 10))],
@@ -312,6 +313,80 @@ def test_leaderboard_keeps_the_order_and_shows_the_intervals() -> None:
     assert all(low <= dot <= high for (low, high), dot in zip(bars, test, strict=True))
     assert np.isfinite([*validation, *test, *axes.get_xlim()]).all()
     assert axes.get_xlim()[0] <= validation.min() < test.max() <= axes.get_xlim()[1]
+
+
+def test_a_confidence_above_99_per_cent_is_written_out(scored: Scored) -> None:
+    """An interval of 99.5 % is not called one of 100 %."""
+    metrics = score(scored.y_true, scored.y_proba, classes=range(10), confidence=0.995)
+    matrix = plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test")
+    board = plots.leaderboard(
+        [line("svm", correct=780, validation=1.0)], dataset="digits", n_validation=1000, n_test=797, confidence=0.995
+    )
+
+    assert "99.5 % interval" in texts(matrix)[1]
+    assert "99.5\u202f% interval" in texts(board)
+
+
+def test_reliability_draws_what_the_calibration_error_averages() -> None:
+    """Probabilities that sum to almost 1 are brought to 1 for the dots as they are for the figure."""
+    y_true, y_proba = np.zeros(10, np.int64), np.tile([0.6006, 0.3998], (10, 1))
+    metrics = score(y_true, y_proba, classes=range(2))
+    figure = plots.reliability(metrics, y_true=y_true, y_proba=y_proba, dataset="digits", family="svm", split="test")
+    dot = np.asarray(figure.axes[0].lines[1].get_xdata())
+
+    assert 1 - dot == pytest.approx(metrics.calibration_error)
+
+
+def priced(**families: tuple[float, float]) -> Figure:
+    """Draw what families cost, each an accuracy and the seconds per image, on paper too: warnings are errors."""
+    items = [Family(name, accuracy, Cost(0.01, seconds, 10)) for name, (accuracy, seconds) in families.items()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plots.pareto(items, dataset="digits", n_test=10_000)
+        figure.savefig(io.BytesIO(), format="png")
+    return figure
+
+
+@pytest.mark.parametrize("accuracy", [0.55, 0.9, 0.99, 0.9972, 0.9999, 1.0])
+def test_pareto_writes_accuracies_that_differ(accuracy: float) -> None:
+    """Each accuracy on the axis is another one, also where all families are good, and where there is only one."""
+    for families in ({"svm": (accuracy, 1e-5)}, {"svm": (accuracy, 1e-5), "sgd": (accuracy - 0.002, 1e-5)}):
+        (axes,) = priced(**families).axes
+        written = [label.get_text() for label in axes.get_yticklabels()]
+        assert written
+        assert len(written) == len(set(written))
+
+
+def test_equal_families_do_not_beat_each_other() -> None:
+    """Of two that are as fast and as accurate both stand on the line; one that is only slower does not."""
+    figure = priced(svm=(0.99, 1e-5), sgd=(0.99, 1e-5), mlp=(0.99, 2e-5))
+    bold = {text.get_text() for text in figure.axes[0].texts if text.get_fontweight() == "bold"}
+
+    assert {"svm", "sgd", "mlp"} & bold == {"svm", "sgd"}
+
+
+def test_one_mistake_is_pale() -> None:
+    """One mistake of a kind is not drawn as darkly as five."""
+    y_true = np.array([0, 0, 1, 1])
+    metrics = score(y_true, np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]]), classes=range(2))
+    (image,) = plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test").axes[0].images
+
+    assert image.get_clim() == (0, 5)
+
+
+@pytest.mark.parametrize("families", [["svm"], ["svm", "sgd"], ["sgd", "svm"], ["svm", "sgd", "mlp"]])
+def test_curves_and_their_names_have_one_colour(families: list[str], scored: Scored) -> None:
+    """The best is blue where it has the least area, too; only a name whose line is drawn so is orange."""
+    proba = {"svm": scored.y_proba, "sgd": np.full((N_SAMPLES, 10), 0.1), "mlp": scored.y_proba**2}
+    figure = plots.roc_and_precision_recall(
+        {family: proba[family] for family in families}, scored.y_true[:, np.newaxis] == np.arange(10), dataset="digits"
+    )
+    lines = [drawn.get_color() for drawn in figure.axes[0].lines]
+    names = {text.get_text().partition(":")[0]: text.get_color() for text in figure.texts[2:]}
+
+    assert next(iter(names)) == families[0]
+    assert names[families[0]] == BLUE
+    assert all(lines[families.index(family)] == colour for family, colour in names.items())
 
 
 def test_an_empty_leaderboard_is_refused() -> None:

@@ -11,7 +11,13 @@ from scipy.stats import binom, binomtest
 
 from digits.errors import ParamsError
 from digits.experiments.comparison import better_than, compare, tied_with
-from digits.experiments.statistics import claim_p_value, holm, mcnemar_exact, wilson_interval
+from digits.experiments.statistics import claim_p_value, holm, interval_name, mcnemar_exact, wilson_interval
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.95, "95"), (0.975, "97.5"), (0.995, "99.5"), (0.9999, "99.99")])
+def test_a_confidence_is_not_rounded(confidence: float, shown: str) -> None:
+    """No interval is called one of 100 %."""
+    assert interval_name(confidence) == f"{shown}\u202f% interval"
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
