@@ -58,6 +58,12 @@ class Claim:
     p_value: float
     rejected: bool
 
+    @classmethod
+    def of(cls, accuracy: float, *, n_correct: int, n_samples: int, confidence: float) -> Self:
+        """Hold a claimed accuracy against how many of so many were right."""
+        p_value = claim_p_value(n_correct, n_samples, claim=accuracy)
+        return cls(accuracy=accuracy, p_value=p_value, rejected=p_value < 1 - confidence)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -216,13 +222,15 @@ def evaluate(
         )
         for row in rows
     )
-    p_value = claim_p_value(best.test.n_correct, best.test.n_samples, claim=params.claim)
+    scored = best.test
     evaluation = Evaluation(
         path=path,
         rows=rows,
         failed=dict(failed),
         comparisons=comparisons,
-        claim=Claim(accuracy=params.claim, p_value=p_value, rejected=p_value < 1 - best.test.confidence),
+        claim=Claim.of(
+            params.claim, n_correct=scored.n_correct, n_samples=scored.n_samples, confidence=scored.confidence
+        ),
         n_label_errors=int(wrong_labels.sum()),
     )
     forget_others(path, families={row.family for row in rows})

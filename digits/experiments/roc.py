@@ -63,7 +63,7 @@ def roc_and_precision_recall(
         false_positives, true_positives, _ = curves[family]
         _line(left, np.maximum(false_positives, smallest), true_positives, colour=colour, width=width, layer=layer)
         precision, recall, _ = precision_recall_curve(flat, each.ravel())
-        _line(right, recall, precision, colour=colour, width=width, layer=layer, steps=True)
+        _line(right, recall, precision, colour=colour, width=width, layer=layer)
     left.set_xscale("log")
     left.set_xlim(smallest, 1)
     _name(left, x="false positive rate", y="true positive rate (recall)")
@@ -82,9 +82,8 @@ def _line(
     colour: str,
     width: float,
     layer: int,
-    steps: bool = False,
 ) -> None:
-    """Draw a curve through the points that can be told apart on paper; with `steps`, none lies between two points."""
+    """Draw the steps of a curve between points that can be told apart on paper: nothing lies between two thresholds."""
     across = np.log(x) / np.log(x.min()) if x.min() > 0 else x
     cells = np.round(POINTS * np.column_stack([across, 2 * y])).astype(np.int64)  # half of the height is drawn
     kept = np.append(True, np.any(np.diff(cells, axis=0), axis=1))
@@ -95,7 +94,7 @@ def _line(
         color=colour,
         linewidth=width,
         zorder=layer,
-        drawstyle="steps-post" if steps else "default",
+        drawstyle="steps-post",
     )
 
 

@@ -9,9 +9,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 
 from digits.data.split import Split
+from digits.experiments.evaluation import Claim
 from digits.experiments.metrics import Metrics, score
 from digits.experiments.plots import confusion_matrix
-from digits.experiments.statistics import claim_p_value
 from digits.reference.system import Images, Options, Outcome
 
 __all__ = ["machine"]
@@ -40,14 +40,14 @@ def machine(split: Split, options: Options, *, test_share: float, ranges: tuple[
     metrics: dict[str, float] = {}
     for end in ranges:
         right = SVC(**params).fit(images.X[:end], images.y[:end]).predict(images.X[end:]) == images.y[end:]
-        p_value = claim_p_value(int(right.sum()), len(right), claim=options.claim)
-        verdict = "rejected" if p_value < 1 - options.confidence else "not rejected"
-        metrics |= {f"accuracy_after_{end}": float(right.mean()), f"p_value_after_{end}": p_value}
+        claim = Claim.of(options.claim, n_correct=int(right.sum()), n_samples=len(right), confidence=options.confidence)
+        verdict = "rejected" if claim.rejected else "not rejected"
+        metrics |= {f"accuracy_after_{end}": float(right.mean()), f"p_value_after_{end}": claim.p_value}
         lines.append(
             f"Rows 1 to {end:,} to learn from, {len(right):,} to test: {right.sum():,} right, {right.mean():.2%}; "
-            f"exact binomial test, p = {p_value:.3g}: {verdict}."
+            f"exact binomial test, p = {claim.p_value:.3g}: {verdict}."
         )
-    scored = _scored(y_test, predicted, classes=np.unique(images.y))
+    scored = _scored(y_test, predicted, classes=np.unique(images.y), confidence=options.confidence)
     picture = confusion_matrix(scored, dataset=split.snapshot.dataset, family="SVC", split="test")
     return Outcome(
         accuracy=scored.accuracy,
@@ -57,6 +57,7 @@ def machine(split: Split, options: Options, *, test_share: float, ranges: tuple[
     )
 
 
-def _scored(y_true: Any, predicted: Any, *, classes: Any) -> Metrics:
+def _scored(y_true: Any, predicted: Any, *, classes: Any, confidence: float) -> Metrics:
     """Return the metrics of predictions that come without probabilities."""
-    return score(y_true, (predicted[:, np.newaxis] == classes).astype(float), classes=classes.tolist())
+    proba = (predicted[:, np.newaxis] == classes).astype(float)
+    return score(y_true, proba, classes=classes.tolist(), confidence=confidence)

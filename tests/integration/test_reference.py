@@ -40,6 +40,10 @@ def test_the_systems_on_digits_are_those_of_their_tutorials(kept: Any) -> None:
     assert names == {"confusion_matrix.png", "classification_report.txt", "claim.txt"}
     claim = Path(client.download_artifacts(svc["run_id"], "claim.txt")).read_text(encoding="utf-8")
     assert claim.count("exact binomial test") == 3
+    for end in (1000, 1200, 1500):
+        line = next(line for line in claim.splitlines() if line.startswith(f"Rows 1 to {end:,} "))
+        rejected = run.data.metrics[f"p_value_after_{end}"] < 0.05
+        assert line.endswith(": rejected." if rejected else ": not rejected.")
     assert run.data.metrics["accuracy_after_1000"] > 0.95
 
 

@@ -357,7 +357,7 @@ def test_an_ensemble_of_other_members_than_it_names_is_none(kept: Any) -> None:
             shutil.copytree(kept.project.candidate("digits", "k_nearest_neighbors"), member)
             return done
 
-    kept.families({**FAMILIES, "voting": {"members": list(FAMILIES), "weights": "equal"}})
+    kept.families({**FAMILIES, "voting": {"members": list(FAMILIES), "weights": "learned"}})
     with pytest.raises(FitFailed, match="its member logistic_regression was replaced or damaged meanwhile"):
         candidates.fit(kept.project, "digits", "voting", memory=kept.memory(), workers=Meanwhile())
     assert not kept.project.candidate("digits", "voting").exists()

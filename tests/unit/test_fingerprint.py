@@ -104,6 +104,7 @@ def test_half_an_edit_is_a_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     module.parent.mkdir()
     module.write_text("A = 1\n", encoding="utf-8")
     monkeypatch.setattr(code, "_PACKAGE", module.parent)
+    monkeypatch.setattr(digits, "STARTED", module.stat().st_ctime_ns)
     code.code_digests(["digits.thing"])
     for text, changed in (("A = 1  # one\n", False), ("A = 2\n", True), ("A = (\n", True), ("A = '\0'\n", True)):
         module.write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from scipy.stats import binom, binomtest
 
 from digits.errors import ParamsError
 from digits.experiments.comparison import better_than, compare, tied_with
+from digits.experiments.evaluation import Claim
 from digits.experiments.statistics import claim_p_value, holm, interval_name, mcnemar_exact, wilson_interval
 
 
@@ -147,3 +148,14 @@ def test_an_impossible_claim_is_refused(correct: int, total: int, claim: float) 
     """Counts that make no proportion, and a claim that is none, are named."""
     with pytest.raises(ParamsError, match=r"no proportion|claim is 1.5"):
         claim_p_value(correct, total, claim=claim)
+
+
+@pytest.mark.parametrize(
+    ("n_correct", "rejected"), [(970, False), (950, False), (938, False), (937, True), (920, True)]
+)
+def test_a_claim_is_rejected_only_where_chance_cannot_explain_it(n_correct: int, rejected: bool) -> None:
+    """Of 1,000 with 95 % claimed: scipy's exact binomial test below 5 % rejects, more right answers never do."""
+    claim = Claim.of(0.95, n_correct=n_correct, n_samples=1000, confidence=0.95)
+    assert claim.p_value == pytest.approx(binomtest(n_correct, 1000, 0.95, alternative="less").pvalue)
+    assert claim.rejected == (claim.p_value < 0.05)
+    assert claim.rejected is rejected
