@@ -10,6 +10,7 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from digits.data.split import Split
+from digits.experiments.code import code_digests, reachable
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
@@ -18,6 +19,7 @@ from digits.project import Project
 from digits.registry.version import ModelVersion
 from digits.settings import Settings
 from digits.steps import candidates as steps
+from digits.steps import evaluation as steps_of_evaluation
 from digits.steps.candidates import Fitted
 from digits.steps.memory import tracking
 from flows.dead_pipelines import FLOW_RUN, end_dead_pipelines
@@ -52,6 +54,8 @@ def train(dataset: str) -> Trained:
     """
     project = Project.find()
     settings = Settings.load(project.root)
+    # Before anything is waited for: which code runs here is known by what lies there when it is read.
+    code_digests(reachable(steps_of_evaluation.__name__, below="digits"))
     with (
         answering(),
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,

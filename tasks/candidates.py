@@ -9,6 +9,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+import digits
 from digits.data.split import Split
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
@@ -22,6 +23,9 @@ from tasks.places import Order
 from tasks.summary import summary
 
 __all__ = ["evaluate", "fit", "register"]
+
+#: Where DVC reads the versions of libraries.
+LOCK = "requirements.lock"
 
 
 async def _may_succeed_again(task: Any, task_run: Any, state: Any) -> bool:
@@ -54,7 +58,9 @@ def evaluate(
     )
 
     def stages() -> list[str]:
-        """Name what was made of the params and the code that lie there now."""
+        """Name what was made of the params, the code and the libraries that lie there now."""
+        if (project.root / LOCK).stat().st_ctime_ns > digits.STARTED:  # which versions have run, it does not say
+            return []
         current = candidates.current(project, dataset, [item.candidate for item in fitted])
         fits = [fit_stage(dataset, candidate.family) for candidate in current]
         whole = not done.failed and evaluation.is_current(project, dataset, done, params=params)

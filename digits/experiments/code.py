@@ -8,7 +8,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from uuid import uuid4
 
 import digits
 
-__all__ = ["changed_code", "code_digests", "library_versions", "reachable"]
+__all__ = ["changed_code", "code_digests", "library_versions", "reachable", "stale_libraries"]
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -67,6 +68,16 @@ def library_versions(modules: Iterable[str]) -> dict[str, str]:
         "python": ".".join(platform.python_version_tuple()[:2]),
         **{_LIBRARIES[name]: version(_LIBRARIES[name]) for name in sorted(imported)},
     }
+
+
+def stale_libraries(libraries: Mapping[str, str]) -> list[str]:
+    """Return those distributions of which this process has loaded another version than `libraries` names."""
+    loaded = {distribution: sys.modules.get(name) for name, distribution in _LIBRARIES.items()}
+    return [
+        name
+        for name, wanted in libraries.items()
+        if (module := loaded.get(name)) is not None and not f"{wanted}.".startswith(f"{module.__version__}.")
+    ]
 
 
 def reachable(module: str, *, below: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import MODEL, PROBA, Candidate
+from digits.experiments.code import stale_libraries
 from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.metrics import Metrics, checked_proba, score
 from digits.files import replaced_folder, sha256_of_file
@@ -63,8 +64,11 @@ def fit(
     Raises
     ------
     FitFailed
-        The estimator gives probabilities that are none, or the fit itself raises.
+        The estimator gives probabilities that are none, the fit itself raises, or this process has loaded other
+        libraries than the fingerprint names.
     """
+    if stale := stale_libraries(fingerprint.libraries):
+        raise FitFailed(f"{', '.join(stale)} was replaced after this process had loaded it; start it again")
     try:
         # Not as many threads as happen to be free: sums in another order would be other bits.
         with threadpool_limits(limits=family.threads):

@@ -135,6 +135,11 @@ class Changes:
         if self._ledger.read(entry).status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
             raise BusyError(f"the {entry.action} of version {entry.version} took too long, or was ended; ask again")
         self._yield_to_older(entry)
+        if since := next((other for other in self._ledger.entries() if _overtakes(other, entry)), None):
+            raise BusyError(
+                f"the {since.action} of version {since.version} of {self._dataset} by {since.actor} came in between; "
+                "ask again"
+            )
         holders = self._stages.holders()
         found = holders.get(_alias(entry.stage))
         if entry.stage != PRODUCTION and holders.get(PRODUCTION) == entry.version:
@@ -151,6 +156,13 @@ class Changes:
                 f"the {rival.action} of version {rival.version} of {self._dataset} by {rival.actor} is under way "
                 f"since {rival.started:%Y-%m-%d %H:%M:%S} UTC; wait for its end"
             )
+
+
+def _overtakes(other: Entry, entry: Entry) -> bool:
+    """Return whether another change was made, of the same alias or of the same version, since an entry was begun."""
+    if other.moved is None or not other.has_moved or other.moved <= entry.started or other.run_id == entry.run_id:
+        return False
+    return other.version == entry.version if other.action == "archive" else other.stage == entry.stage
 
 
 def _alias(stage: str) -> str:

@@ -101,7 +101,7 @@ class Stages:
 
 
 def aliases_of(client: MlflowClient, name: str) -> dict[str, int]:
-    """Return alias → number of the version that has it.
+    """Return alias → number of the version that has it, of the two that are stages; what others mean is not known here.
 
     A version's own list of aliases is empty in search results; the registered model's is right.
     """
@@ -113,4 +113,4 @@ def aliases_of(client: MlflowClient, name: str) -> dict[str, int]:
         if error.error_code in _NO_SUCH:
             return {}
         raise
-    return {alias: int(number) for alias, number in aliases.items()}
+    return {alias: int(number) for alias, number in aliases.items() if alias in {PRODUCTION, STAGING}}

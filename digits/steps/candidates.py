@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from digits.data.split import Split
 from digits.dataset_params import FitParams
 from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
@@ -98,9 +99,9 @@ def _train(
 ) -> Candidate:
     """Fit a family under a run of its own."""
     params, rows = project.params(dataset).fit, load_split(project, dataset)
-    rows.snapshot.verify()  # what is fitted to other images would be remembered as fitted to these
-    members = [_member(project, dataset, name, memory=memory) for name in params.families[family].members]
     print_ = fingerprint_of(params, family, data=rows.digest)
+    members = [_member(project, dataset, name, memory=memory) for name in params.families[family].members]
+    _ensure_made_of(print_, rows=rows, members=members)
     run_id = memory.start_candidate_run(
         parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
     )
@@ -114,14 +115,23 @@ def _train(
             path=project.candidate(dataset, family),
             members=members,
         ).fitted_by(run_id)
-        if changed_code(print_.code):
+        try:
+            _ensure_made_of(print_, rows=rows, members=members)
+        except (FitFailed, MissingError):
             shutil.rmtree(candidate.path)
-            raise FitFailed("its code was changed while it was fitted, so nobody knows which one did it; run again")
-        if others := [member.family for member in members if not member.is_in_place()]:
-            shutil.rmtree(candidate.path)
-            raise FitFailed(f"its member {', '.join(others)} was replaced or damaged meanwhile; run again")
+            raise
         memory.log_candidate(candidate, run_id=run_id)
     return candidate
+
+
+def _ensure_made_of(print_: Fingerprint, *, rows: Split, members: Iterable[Candidate]) -> None:
+    """Raise unless code, images and members are those that a fingerprint names: else it would name what it is not."""
+    if changed := changed_code(print_.code):
+        raise FitFailed(f"{', '.join(sorted(changed))} was changed after this process had begun; run again")
+    rows.snapshot.verify()
+    for member in members:
+        if member.fingerprint.digest != print_.members[member.family] or not member.is_in_place():
+            raise FitFailed(f"its member {member.family} was replaced or damaged meanwhile; run again")
 
 
 def remembered(project: Project, dataset: str, family: str, *, memory: Tracking) -> Candidate:

@@ -116,25 +116,31 @@ class _Scoring:
     def all_of(self, candidates: Sequence[Candidate], *, failed: Mapping[str, str]) -> dict[str, str]:
         """Score candidates, as many side by side as there are workers; return family → why it has no score."""
         reasons = dict(failed)
+        scored = {candidate.family: candidate.fingerprint.digest for candidate in candidates}
         # Ensembles combine what their members predict, so the members come first.
         for wave in (False, True):
             due = [candidate for candidate in candidates if bool(candidate.fingerprint.members) == wave]
-            reasons |= _each(partial(self.one, unscored=frozenset(reasons)), due, count=self.crew.count)
+            reasons |= _each(partial(self.one, scored=scored, unscored=frozenset(reasons)), due, count=self.crew.count)
         return reasons
 
-    def one(self, candidate: Candidate, *, unscored: Collection[str]) -> None:
-        """Score a candidate, unless it is scored already."""
-        family = candidate.family
+    def one(self, candidate: Candidate, *, scored: Mapping[str, str], unscored: Collection[str]) -> None:
+        """Score a candidate, unless it is scored already; `scored` are the fingerprints of all, by family."""
+        family, members = candidate.family, candidate.fingerprint.members
         if is_assessed(candidate, params=self.params, evaluation=self.folder):
             return
-        if lost := [name for name in candidate.fingerprint.members if name in unscored]:
+        if lost := [name for name in members if name in unscored]:
             raise FitFailed(f"its member {', '.join(lost)} could not be scored")
+        if others := [name for name, digest in members.items() if scored.get(name) != digest]:
+            raise FitFailed(f"its member {', '.join(others)} is another one than is scored; run again")
         with only_one(self.project.lock(candidate.dataset, family)):
             if not candidate.is_in_place():
                 raise FitFailed("its files were replaced or damaged since it was fitted; run again")
             result = self.crew.run(
                 assess, candidate=candidate, split=self.rows, params=self.params, evaluation=self.folder
             )
+        self.rows.snapshot.verify()
+        if changed := changed_code(reachable(assess.__module__, below="digits.experiments")):
+            raise FitFailed(f"{', '.join(sorted(changed))} was changed after this process had begun; run again")
         if candidate.run_id:
             made = [part(self.folder, family) for part in (scores_folder, plots_folder)]
             self.memory.log_evaluation(candidate.run_id, assessment=result, folders=made)

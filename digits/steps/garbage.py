@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from digits.errors import MissingError
+from digits.experiments.code import changed_code
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import DESCRIPTION, read_evaluation
 from digits.experiments.garbage import unreferenced
@@ -112,7 +113,10 @@ def _fingerprints(project: Project, dataset: str) -> set[str]:
         data = load_split(project, dataset).digest
     except MissingError as error:
         raise _not_known(dataset, error) from error
-    return {fingerprint_of(params, name, data=data).digest for name in params.families}
+    prints = [fingerprint_of(params, name, data=data) for name in params.families]
+    if changed := changed_code({module for print_ in prints for module in print_.code}):
+        raise _not_known(dataset, f"{', '.join(sorted(changed))} was changed after this process had begun; run again")
+    return {print_.digest for print_ in prints}
 
 
 def _evaluated(project: Project, dataset: str) -> set[str]:
@@ -126,8 +130,8 @@ def _evaluated(project: Project, dataset: str) -> set[str]:
         raise _not_known(dataset, error) from error
 
 
-def _not_known(dataset: str, error: MissingError) -> MissingError:
-    return MissingError(f"nothing is removed of {dataset}: which fits are in use is not known ({error})")
+def _not_known(dataset: str, reason: object) -> MissingError:
+    return MissingError(f"nothing is removed of {dataset}: which fits are in use is not known ({reason})")
 
 
 def _unused_folders(project: Project, dataset: str) -> Iterator[Path]:

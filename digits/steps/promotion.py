@@ -19,7 +19,7 @@ from digits.models import artifact
 from digits.project import Project
 from digits.registry.changes import Changes
 from digits.registry.examination import Examination
-from digits.registry.gate import Decision, decide
+from digits.registry.gate import Criterion, Decision, decide
 from digits.registry.history import Entry, known
 from digits.registry.stages import PRODUCTION, STAGING
 from digits.registry.version import ModelVersion
@@ -157,6 +157,9 @@ def conclude(
         forced = decision is not None and not decision.passed
         why = entry.reason or (decision.reason if decision else "")
         with alone(project, dataset, *entry.lanes, wait=True):  # the decision is made; whoever was first ends soon
+            if proposal.asks:  # who was asked may have taken days
+                with registry.files(registry.version(entry.version), whole=True):
+                    pass
             done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
         report("promote", subject=name, state="done", detail=f"@{entry.stage}")
         return done
@@ -210,9 +213,11 @@ def _judged(
 ) -> Decision:
     """Examine both versions here and now, one after the other, and ask the gate."""
     params, rows = project.params(registry.dataset), load_split(project, registry.dataset)
+    rows.snapshot.verify()  # nothing is decided on other images than those that were validated
     validated = is_validated(project, rows.snapshot)
     challenger = _examined(registry, chosen, split=rows, params=params.evaluate, validated=validated, whole=True)
-    defender = None
+    defender: Examination | None = None
+    lost: tuple[Criterion, ...] = ()
     if champion is not None and champion != chosen.version:
         try:
             serves = registry.version(champion)  # which somebody may have deleted
@@ -225,7 +230,9 @@ def _judged(
             if not force:
                 raise MissingError(f"the champion cannot be examined: {error}") from error
             log.warning("the champion cannot be examined: %s", error)
-    return decide(challenger, defender, params=params.promote)
+            lost = (Criterion("champion that can be examined", 0.0, "at least 1", passed=False),)
+    decision = decide(challenger, defender, params=params.promote)
+    return replace(decision, criteria=(*decision.criteria, *lost))
 
 
 def _examined(

@@ -45,6 +45,7 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
     """
     with only_one(project.lock(dataset, "registration")):
         rows, params = load_split(project, dataset), project.params(dataset).promote
+        rows.snapshot.verify()
         evaluation = evaluation or Evaluation.load(
             project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=rows
         )

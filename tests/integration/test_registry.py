@@ -129,9 +129,36 @@ def test_a_champion_that_somebody_deleted_can_be_replaced_by_force(stocked: Any)
     stocked.memory().client.delete_model_version(NAME, "1")
     with pytest.raises(MissingError, match="the champion cannot be examined: no version 1 of digits-classifier"):
         promote(stocked, version=2)
-    assert promote(stocked, version=2, force=True, reason="the first was deleted").reason == "the first was deleted"
+    done = promote(stocked, version=2, force=True, reason="the first was deleted")
+    assert (done.outcome, done.reason) == ("forced", "the first was deleted")
     assert serves(stocked) == 2
     assert stages.faults(stocked.project, memory=stocked.memory()) == []
+
+
+@pytest.mark.parametrize("meanwhile", ["archived", "back and forth", "damaged"])
+def test_an_approval_counts_for_what_was_shown(stocked: Any, meanwhile: str) -> None:
+    """What was archived, overtaken or damaged while a person was asked does not serve by an old answer."""
+    stocked.params(promote={"approval": "required"})
+    memory = stocked.memory()
+    proposal = promotion.propose(stocked.project, "digits", memory=memory, version=2)
+    proposal = promotion.wait_for_answer(proposal, memory=memory, hours=1)
+    stocked.params(promote={"approval": "none"})
+    if meanwhile == "archived":
+        stages.archive(stocked.project, "digits", version=2, memory=memory)
+    elif meanwhile == "back and forth":
+        promote(stocked, version=3, force=True, reason="to see")
+        stages.rollback(stocked.project, "digits", memory=memory)
+    else:
+        model = model_file(stocked, 2)
+        model.write_bytes(model.read_bytes()[:-1])
+    before = serves(stocked)
+    with pytest.raises((BusyError, MissingError)):
+        promotion.conclude(
+            stocked.project, "digits", proposal, memory=memory, answer=Answer(True, by="Ada", reason="fine")
+        )
+    assert serves(stocked) == before == 1
+    asked = next(entry for entry in history(stocked) if entry.run_id == proposal.entry.run_id)
+    assert (asked.outcome, asked.approved_by) == ("refused" if meanwhile == "damaged" else "withdrawn", "Ada")
 
 
 def test_a_version_that_has_learned_from_the_test_images_is_refused(stocked: Any) -> None:

@@ -291,9 +291,9 @@ def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: 
     kept.families({"decision_tree": {"components": 12}})
     assert candidates.current(project, "digits", [candidate]) == []
     assert not evaluation.is_current(project, "digits", done, params=params)
-    monkeypatch.setattr(candidates, "changed_code", set)
-    known = _fits(kept)
-    with pytest.raises(FitFailed, match="its code was changed while it was fitted"):
+    known, answers = _fits(kept), iter([set(), {"digits.models.trees"}])
+    monkeypatch.setattr(candidates, "changed_code", lambda _: next(answers))
+    with pytest.raises(FitFailed, match=r"digits\.models\.trees was changed after this process had begun"):
         candidates.fit(project, "digits", "decision_tree", memory=memory)
     assert not candidate.path.exists()
     (run_id,) = _fits(kept) - known
@@ -334,12 +334,13 @@ def test_a_family_without_a_fit_is_an_error_for_dvc(kept: Any) -> None:
 def test_nothing_is_fitted_to_or_scored_on_a_damaged_snapshot(kept: Any) -> None:
     """Else MLflow would remember, as of the images of the snapshot, what came of others."""
     path, known = kept.root / "data/snapshots/digits/labels.npy", _fits(kept)
+    fitted, failed = evaluation.all_remembered(kept.project, "digits", memory=kept.memory())
+    assert fitted
     np.save(path, np.roll(np.load(path), 1))
     kept.families({"decision_tree": {"components": 12}})
     with pytest.raises(MissingError, match=r"snapshot .* is damaged"):
         candidates.fit(kept.project, "digits", "decision_tree", memory=kept.memory())
     assert _fits(kept) == known
-    fitted, failed = evaluation.all_remembered(kept.project, "digits", memory=kept.memory())
     with pytest.raises(MissingError, match=r"snapshot .* is damaged"):
         evaluation.evaluate(kept.project, "digits", fitted=fitted, failed=failed, memory=kept.memory())
 
@@ -361,6 +362,18 @@ def test_an_ensemble_of_other_members_than_it_names_is_none(kept: Any) -> None:
     with pytest.raises(FitFailed, match="its member logistic_regression was replaced or damaged meanwhile"):
         candidates.fit(kept.project, "digits", "voting", memory=kept.memory(), workers=Meanwhile())
     assert not kept.project.candidate("digits", "voting").exists()
+
+
+def test_an_ensemble_is_scored_by_its_own_members_scores(kept: Any) -> None:
+    """Where a member that is scored is another one than the ensemble was made of, the ensemble has no score."""
+    project, memory = kept.project, kept.memory()
+    fitted, _ = evaluation.all_remembered(project, "digits", memory=memory)
+    kept.families({**FAMILIES, "k_nearest_neighbors": {"neighbors": 3}})
+    other = candidates.fit(project, "digits", "k_nearest_neighbors", memory=memory)
+    mixed = [other if item.candidate.family == "k_nearest_neighbors" else item for item in fitted]
+    shutil.rmtree(kept.root / "data/evaluations")
+    done = evaluation.evaluate(project, "digits", fitted=mixed, failed={}, memory=memory)
+    assert "its member k_nearest_neighbors is another one than is scored" in done.failed["voting"]
 
 
 def test_what_is_brought_takes_its_place_only_when_it_is_whole(kept: Any, tmp_path: Path) -> None:

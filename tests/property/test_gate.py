@@ -101,6 +101,7 @@ def _worse(draw: Any, found: Examination) -> Examination:
         {"cost": replace(cost, model_bytes=cost.model_bytes + draw(st.integers(0, 10**9)))},
         {"conditions": (_noise(min(left, draw(st.integers(0, 100)))),)},
         {"validated": False},
+        {"unseen": False},
     ]
     return replace(found, **draw(st.sampled_from(ways)))
 

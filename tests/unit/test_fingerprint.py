@@ -37,10 +37,18 @@ def test_code_that_was_written_after_the_process_began_is_nobodys(monkeypatch: p
     known = code.code_digests([module])
     code._code_digest.cache_clear()
     monkeypatch.setattr(digits, "STARTED", 0)
-    assert code.code_digests([module]) != known
-    assert code.changed_code([module]) == {module}
-    monkeypatch.undo()
-    code._code_digest.cache_clear()
+    try:
+        assert code.code_digests([module]) != known
+        assert code.changed_code([module]) == {module}
+    finally:
+        code._code_digest.cache_clear()
+
+
+def test_a_library_that_was_replaced_under_a_process_is_named() -> None:
+    """What a process has loaded is what it computes with, whatever is installed by now."""
+    libraries = fingerprint(CNN, data="d", seed=0).libraries
+    assert code.stale_libraries(libraries) == []
+    assert code.stale_libraries({**libraries, "numpy": "0.1"}) == ["numpy"]
 
 
 def test_scikit_learn_brings_scipy() -> None:
