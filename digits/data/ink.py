@@ -203,7 +203,8 @@ def _without_dust(ink: Array) -> Array:
 
 def _otsu(values: Array) -> float:
     """Return the threshold that best separates `values` in two (Otsu, IEEE Trans. SMC 9(1):62-66, 1979)."""
-    counts, edges = np.histogram(values, bins=256)
+    # In float64: between two neighbours in float32 there is no room for so many bins.
+    counts, edges = np.histogram(values.astype(np.float64), bins=256)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts).astype(np.float64)
     above = below[-1] - below

@@ -98,7 +98,7 @@ def test_a_run_recovers_from_kills_at_any_moment(make_checkout: Any) -> None:
                 time.sleep(0.1)
             time.sleep(moments.uniform(0, 1))
         else:
-            time.sleep(moments.uniform(0.1, 0.6) * seconds)
+            time.sleep(moments.uniform(0.05, 0.35) * seconds)
         hit += process.poll() is None
         workers = _workers(psutil.Process(process.pid)) if process.poll() is None else []
         if number == 3 and workers:

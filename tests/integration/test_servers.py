@@ -235,7 +235,7 @@ def test_a_violated_contract_is_told(served: Served) -> None:
     assert "row-count" in run["state"]["message"]
     served.until(lambda: len(served.heard) >= 2 or None, seconds=20)
     told = {message["subject"]: message["text"] for message in served.heard}
-    assert set(told) == {"The contract of broken is violated", "validate all: Failed"}
+    assert {"The contract of broken is violated", "validate all: Failed"} <= set(told)
     assert "row-count" in told["The contract of broken is violated"]
     assert f"{served.prefect}/runs/flow-run/{run['id']}" in told["validate all: Failed"]
 
@@ -287,13 +287,14 @@ def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
     assert refused["state_type"] == "FAILED"
     forced = served.end_of(served.start("promote", dataset="digits", force=True, reason="as a test"))
     assert forced["state_type"] == "COMPLETED"
-    served.until(lambda: len(served.heard) >= 3 or None, seconds=30)
-    told = {message["subject"]: message["text"] for message in served.heard}
-    assert set(told) == {
+    wanted = {
         "A promotion for digits was refused",
         "promote digits to production: Failed",
         "A version for digits was promoted",
     }
+    # Beside what the hourly validation says, if it is its time.
+    served.until(lambda: wanted <= {message["subject"] for message in served.heard} or None, seconds=30)
+    told = {message["subject"]: message["text"] for message in served.heard}
     assert "is not promoted" in told["A promotion for digits was refused"]
     assert told["A version for digits was promoted"].endswith("is @production now: as a test")
     form = {item["name"]: item["parameter_openapi_schema"] for item in served.ask("deployments/filter")}["promote"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
@@ -45,6 +45,7 @@ def drawing(points: list[tuple[int, int]], *, left: int = 40, top: int = 40) -> 
     ),
     frame=FRAMES,
 )
+@example(values=np.array([[20, 4]], dtype=np.uint8), frame=Frame(height=28, width=28, max_value=255))
 @settings(deadline=None, max_examples=150)  # no deadline: the machine may be busy
 def test_any_pixels_give_an_image_of_the_frame_or_a_picture_error(values: np.ndarray, frame: Frame) -> None:
     """No pixels whatever break the reading: shape, type and range are right, or the picture is called blank."""
