@@ -36,16 +36,14 @@ def ingest(dataset: str) -> Snapshot:
 def validate(snapshot: Snapshot) -> ValidationReport:
     """Hold the snapshot against its contract; a violated one ends the run here."""
     project = Project.find()
-    _up_to_date(project, snapshot.dataset, "validate", partial(steps.validate, project, snapshot.dataset))
-    return ValidationReport.load(project.validation(snapshot.dataset))
+    return _judged(project, snapshot.dataset)
 
 
 @task(task_run_name="validate {dataset}", cache_policy=NO_CACHE)
 def judge(dataset: str) -> ValidationReport:
     """Hold the dataset's snapshot against its contract, byte by byte, whatever DVC remembers."""
     project = Project.find()
-    _up_to_date(project, dataset, "validate", partial(steps.validate, project, dataset), always=True)
-    return ValidationReport.load(project.validation(dataset))
+    return _judged(project, dataset, always=True)
 
 
 @task(task_run_name="split {snapshot.dataset}", cache_policy=NO_CACHE)
@@ -56,7 +54,28 @@ def split(snapshot: Snapshot, checked: ValidationReport) -> Split:
     return Split.load(project.split(snapshot.dataset), snapshot=snapshot)
 
 
-def _up_to_date(project: Project, dataset: str, step: str, call: Callable[[], object], *, always: bool = False) -> None:
+def _judged(project: Project, dataset: str, *, always: bool = False) -> ValidationReport:
+    """Return what the contract says of the snapshot; images that were set aside are told, by whomever they were."""
+
+    def told() -> str:
+        n_aside = len(ValidationReport.load(project.validation(dataset)).quarantined)
+        folder = project.quarantine(dataset).relative_to(project.root)
+        return f"{n_aside} images are set aside, see {folder}" if n_aside else ""
+
+    _up_to_date(project, dataset, "validate", partial(steps.validate, project, dataset), always=always, told=told)
+    return ValidationReport.load(project.validation(dataset))
+
+
+def _up_to_date(
+    project: Project,
+    dataset: str,
+    step: str,
+    call: Callable[[], object],
+    *,
+    always: bool = False,
+    told: Callable[[], str] = str,
+) -> None:
+    """Do a step unless DVC remembers it, and report it with what `told` has to say at its end."""
     report(step, subject=dataset, state="running")
     try:
         ran = remembered(project.root, stage=f"{step}@{dataset}", step=call, always=always)
@@ -65,4 +84,4 @@ def _up_to_date(project: Project, dataset: str, step: str, call: Callable[[], ob
         if isinstance(error, ContractViolation):
             tell(CONTRACT_VIOLATED, dataset=dataset, message=str(error))
         raise
-    report(step, subject=dataset, state="done" if ran else "reused")
+    report(step, subject=dataset, state="done" if ran else "reused", detail=told())

@@ -85,6 +85,10 @@ def validate(dataset: str, *, json: bool = False) -> None:
         raise
     if json:
         sys.stdout.write(report.read_text(encoding="utf-8"))
+    elif aside := len(checked.quarantined):
+        print_line(
+            f"{dataset}: {aside} images are set aside in {project.quarantine(dataset)}; the others keep the contract"
+        )
     else:
         print_line(f"{dataset}: all {len(checked.rules)} rules hold; see {project.docs(dataset) / 'index.html'}")
 

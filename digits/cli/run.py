@@ -15,6 +15,7 @@ from digits.cli.display import events_shown, print_leaderboard, result_console
 from digits.experiments.workers import WorkerPool, worker_pool
 from digits.files import only_one
 from digits.project import Project
+from digits.registry.stages import PRODUCTION
 from digits.settings import Settings
 
 if TYPE_CHECKING:
@@ -120,7 +121,10 @@ def _show_all(trained: Trained, *, project: Project, dataset: str, server: str |
     if docs.exists():
         console.print(f"Data Docs          {docs.relative_to(project.root)}")
     console.print(f"Experiments        {server or 'make ui'}")
-    console.print(f"Read a picture     digits predict {dataset} IMAGE")
+    if PRODUCTION in trained.version.aliases:
+        console.print(f"Read a picture     digits predict {dataset} IMAGE")
+    else:
+        console.print(f"Let it serve       digits registry promote {dataset}")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

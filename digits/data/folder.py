@@ -87,6 +87,11 @@ def _listed(path: Path) -> list[Path]:
         raise SourceError(
             f"{len(nested)} folders lie inside the label folders of {path}: {_first(nested)}; wanted pictures only"
         )
+    if strange := [entry.name for entry in entries if not entry.name.isprintable()]:
+        raise SourceError(
+            f"{len(strange)} names of files in {path} are no text: {_first([ascii(name) for name in strange])}; "
+            "rename them"
+        )
     if not entries:
         raise SourceError(f"no pictures in {path}; wanted PATH/0/*.png to PATH/9/*.png")
     return sorted(entries, key=lambda entry: entry.relative_to(path).as_posix())

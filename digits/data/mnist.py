@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +224,9 @@ def _from_openml(card: MnistCard, *, cache: Path, fetch: OpenMLFetch | None) -> 
             card.openml.name, version=card.openml.version, data_home=cache / "openml"
         )
         return _payloads(card, images=_squares(data), labels=np.asarray(target).astype(np.uint8)), []
-    except (OSError, ValueError, SourceError) as error:
-        # OSError is the base of urllib's errors; ValueError is how scikit-learn names data that it does not understand.
+    except (OSError, ValueError, EOFError, HTTPException, zlib.error, SourceError) as error:
+        # OSError is the base of urllib's errors; ValueError is how scikit-learn names data that it does not understand;
+        # the others come of a download that was cut off.
         log.warning("%s does not give the files (%s)", name, error)
         return None, [f"{name} ({error})"]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import http.server
+import re
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,15 +116,22 @@ def test_openml_gives_the_same_snapshot(small_mnist: SmallMnist, expected: dict[
     assert contents(tmp_path / "snapshot") == expected
 
 
-def test_no_source_at_all_is_one_error_that_names_each(small_mnist: SmallMnist, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [OSError("network is unreachable"), EOFError("cut off"), IncompleteRead(b"cut off"), zlib.error("cut off")],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_no_source_at_all_is_one_error_that_names_each(
+    small_mnist: SmallMnist, tmp_path: Path, fault: Exception
+) -> None:
     """When mirrors and OpenML fail, one line tells what each answered and what to do; nothing is written."""
 
     def offline(*_: object, **__: object) -> tuple[np.ndarray, np.ndarray]:
-        raise OSError("network is unreachable")
+        raise fault
 
     with mirror(tmp_path / "empty") as (url, _):
         small_mnist.write_card(mirrors=[url])
-        with pytest.raises(SourceError, match=r"404.*network is unreachable.*DIGITS_MNIST_DIR") as caught:
+        with pytest.raises(SourceError, match=rf"404.*{re.escape(str(fault))}.*DIGITS_MNIST_DIR") as caught:
             ingest(small_mnist.params, dataset="small", path=tmp_path / "snapshot", fetch_openml=offline)
 
     assert url in str(caught.value)

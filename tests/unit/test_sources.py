@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -267,6 +268,11 @@ def vanish(folder: Path) -> None:
     folder.rename(folder.with_name("gone"))
 
 
+def garble(folder: Path) -> None:
+    """Give a picture a name that is no UTF-8, as archives of other systems do."""
+    (folder / "1" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -278,6 +284,7 @@ def vanish(folder: Path) -> None:
         (misname, "2 of 10 folders in .+ are no digits: 08; seven; wanted 0 to 9 only"),
         (nest, "1 folders lie inside the label folders of .+: 5/more; wanted pictures only"),
         (stray, "1 pictures lie outside the label folders of .+: unlabelled.PNG; move them"),
+        (garble, r"1 names of files in .+ are no text: 'caf\\udce9\.png'; rename them"),
         (clear, r"no pictures in .+; wanted PATH/0/\*.png to PATH/9/\*.png"),
         (vanish, "cannot read the folder .+No such file"),
     ],
