@@ -54,6 +54,8 @@ def changed_code(modules: Iterable[str]) -> set[str]:
 
 def _has_changed(module: str) -> bool:
     try:
+        if _source(module) is not None and not _is_new(module):
+            return False  # most are asked about many times, and not written meanwhile
         return _digest(module) != _code_digest(module)
     except (SyntaxError, ValueError, OSError):
         return True
@@ -109,11 +111,16 @@ def _imports(module: str) -> frozenset[str]:
 @cache
 def _code_digest(module: str) -> str:
     """Return the digest of the module as this process runs it."""
-    source = _source(module)
-    # Not the time of its content, which an editor or git may set: that of its last change on this disk.
-    if source is not None and source.stat().st_ctime_ns > digits.STARTED:
+    if _is_new(module):
         return hashlib.sha256(f"written after this process began: {uuid4()}".encode()).hexdigest()
     return _digest(module)
+
+
+def _is_new(module: str) -> bool:
+    """Return whether the module's file was written after this process had begun."""
+    source = _source(module)
+    # Not the time of its content, which an editor or git may set: that of its last change on this disk.
+    return source is not None and source.stat().st_ctime_ns > digits.STARTED
 
 
 def _digest(module: str) -> str:
