@@ -14,10 +14,15 @@ __all__ = ["check_free", "free_port"]
 
 
 def free_port() -> int:
-    """Return a port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a port on loopback that nobody listens on, and that the system gives to nobody else for a minute.
+
+    A connection that its listener has closed first keeps the port: only who asks for it by number may listen on it.
+    """
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address):
+            listener.accept()[0].close()
+        return int(address[1])
 
 
 def check_free(port: int, *, variable: str, name: str) -> None:

@@ -50,6 +50,7 @@ def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: A
     checkout = make_checkout(families)
     done = checkout.digits("bench", "overhead", "digits", "--limit", "0.01", "--json", DIGITS_WORKERS="2")
     assert done.returncode == 1, done.stderr
+    assert done.stdout, done.stderr
     figures = json.loads(done.stdout)
     said = f"the pipeline takes {figures['ratio']} times as long as a plain script; wanted 0.01 at most"
     assert done.stderr.splitlines()[-1] == f"digits: {said}"

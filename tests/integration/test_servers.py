@@ -31,6 +31,7 @@ import yaml
 from digits.errors import ServerError
 from digits.settings import Settings
 from flows.servers.local import Servers
+from flows.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -116,16 +117,6 @@ def heard() -> Iterator[tuple[str, list[dict[str, str]]]]:
         server.shutdown()
 
 
-def _free_ports(count: int) -> list[int]:
-    probes = [socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def served(make_checkout: Any, root: Path, prefect_state: Path, heard: Any) -> Iterator[Served]:
     """Bring the servers of a checkout up, with a run of `train-digits` due at a full minute."""
@@ -140,7 +131,7 @@ def served(make_checkout: Any, root: Path, prefect_state: Path, heard: Any) -> I
     ):
         source.backup(copy)
     _add_broken_dataset(checkout)
-    prefect, mlflow_port = _free_ports(2)
+    prefect, mlflow_port = free_port(), free_port()
     del checkout.environment["PREFECT_API_URL"]
     checkout.environment |= {
         "DIGITS_PREFECT_PORT": str(prefect),
@@ -211,7 +202,7 @@ def test_a_busy_port_is_one_line(served: Served, make_checkout: Any) -> None:
     other = make_checkout(FAMILIES)
     del other.environment["PREFECT_API_URL"]
     port = served.prefect.rpartition(":")[2]
-    refused = other.digits("up", DIGITS_PREFECT_PORT=port, DIGITS_MLFLOW_PORT=str(_free_ports(1)[0]))
+    refused = other.digits("up", DIGITS_PREFECT_PORT=port, DIGITS_MLFLOW_PORT=str(free_port()))
     assert refused.returncode == 1
     line = refused.stderr.splitlines()[-1]
     assert line.startswith(f"digits: port {port} for prefect is taken by process {served.status()['prefect']['pid']} (")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from digits.processes import this_process
 from digits.servers import LocalServers
 from digits.settings import SERVERS, Settings
+from flows.servers.ports import free_port
 
 ADDRESSES = {"prefect_api_url": "http://127.0.0.1:4200/api", "mlflow_tracking_uri": "http://127.0.0.1:5000"}
 
@@ -34,6 +36,14 @@ def test_servers_that_are_up_are_used(tmp_path: Path, monkeypatch: pytest.Monkey
     assert settings.prefect_api_url == ADDRESSES["prefect_api_url"]
     LocalServers.forget(tmp_path / SERVERS)
     assert Settings.load(tmp_path).prefect_api_url is None
+
+
+def test_a_free_port_is_given_once() -> None:
+    """Servers that start side by side take seconds until they listen: nobody is given the port of another one."""
+    ports = [free_port() for _ in range(1000)]
+    assert len(set(ports)) == len(ports)
+    with socket.create_server(("127.0.0.1", ports[0])) as listener:
+        assert listener.getsockname()[1] == ports[0]
 
 
 def test_servers_that_died_are_none(tmp_path: Path) -> None:
