@@ -20,7 +20,9 @@ and leaves with ``exit_code``; nobody sees a traceback for an error of this tree
 from __future__ import annotations
 
 __all__ = [
+    "BlankPictureError",
     "BusyError",
+    "CodeChangedError",
     "ContractViolation",
     "DigitsError",
     "FitFailed",
@@ -55,6 +57,10 @@ class FitFailed(DigitsError):
     """No candidate came out of fitting: the family crashed, ran out of time, or every family did."""
 
 
+class CodeChangedError(FitFailed):
+    """Code was written after this process had begun: nobody knows which of it a result would come from."""
+
+
 class MissingError(DigitsError):
     """A step's input is not there yet, or is damaged."""
 
@@ -77,3 +83,7 @@ class PictureError(DigitsError):
     """A picture cannot be read as a digit."""
 
     exit_code = 2
+
+
+class BlankPictureError(PictureError):
+    """A picture can be read, and there is no digit on it."""

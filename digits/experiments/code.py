@@ -6,10 +6,12 @@ Comments and docstrings do not count: they change no result.
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +19,13 @@ from threading import Lock
 from uuid import uuid4
 
 import digits
+from digits.errors import CodeChangedError
 
-__all__ = ["changed_code", "code_digests", "library_versions", "reachable", "stale_libraries"]
+__all__ = ["changed_code", "code_digests", "ensure_unchanged", "library_versions", "reachable", "stale_libraries"]
 
 _PACKAGE = Path(__file__).parents[1]
 
-#: Held while a syntax tree is made: before Python 3.11.5, two threads that make one at once fail with a `SystemError`
-#: (https://github.com/python/cpython/issues/106905).
+#: Held while garbage collection pauses for a syntax tree.
 _parsing = Lock()
 
 #: Import name → distribution, for the libraries that compute.
@@ -50,6 +52,12 @@ def code_digests(modules: Iterable[str]) -> dict[str, str]:
 def changed_code(modules: Iterable[str]) -> set[str]:
     """Return those of `modules` whose code is no longer what this process runs; half an edit is a change."""
     return {module for module in set(modules) if _has_changed(module)}
+
+
+def ensure_unchanged(modules: Iterable[str]) -> None:
+    """Raise `CodeChangedError` unless the code of `modules` is what this process runs."""
+    if changed := changed_code(modules):
+        raise CodeChangedError(f"{', '.join(sorted(changed))} was changed after this process had begun; run again")
 
 
 def _has_changed(module: str) -> bool:
@@ -136,8 +144,25 @@ def _tree(module: str) -> ast.Module:
     source = _source(module)
     if source is None:
         return ast.Module(body=[], type_ignores=[])
-    with _parsing:
-        return ast.parse(source.read_text(encoding="utf-8"))
+    text = source.read_text(encoding="utf-8")
+    with _parsing, _without_collection():
+        return ast.parse(text)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Collect no garbage in the block.
+
+    In Python 3.11 a syntax tree cannot be made while another one is: `SystemError`, "AST constructor recursion depth
+    mismatch". What cleans up may make one, as whatever prints a traceback does, or let another thread run that does.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _source(module: str) -> Path | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,62 @@ def test_the_same_inputs_give_the_same_fingerprint() -> None:
     assert first.digest == second.digest
 
 
-def test_threads_read_code_at_once() -> None:
-    """As those of an evaluation do; Python 3.11.0 to 3.11.4 could not make two syntax trees at a time."""
+def test_code_is_read_whatever_the_garbage_collector_calls() -> None:
+    """Cleaning up may make a syntax tree, as a traceback does: in Python 3.11 one that was begun before then fails."""
+
+    class Loud:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            _deep(12)
+
+    def _deep(calls: int) -> None:
+        _deep(calls - 1) if calls else ast.parse("a = [b, (c, d)]")
+
     modules = sorted(reachable("digits.steps.promotion", below="digits"))[:12]
     digests = [code._digest(module) for module in modules]
-    with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(code._digest, modules * 4)) == digests * 4
+    for module, digest in zip(modules, digests, strict=True):
+        for _ in range(3):
+            Loud()
+        try:
+            assert code._digest(module) == digest
+        finally:
+            gc.collect()  # not in the middle of what the next test does
+
+
+PLAIN = '''"""Words."""
+import numpy as np
+def f(a: int = 1) -> int:
+    return a in {1, 2}
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("Words.", "Other words.", False),
+        ("import numpy as np\n", "\n\nimport numpy as np  # why\n\n\n", False),
+        ("    return", '    """Say so."""\n    return', False),
+        ("{1, 2}", "{1, 3}", True),
+        ("= 1", "= 2", True),
+        ("= 1", "= 1.0", True),
+        ("numpy as", "numpy.ma as", True),
+        ("(a", "(*, a", True),
+        ("a in", "a not in", True),
+    ],
+)
+def test_only_what_code_does_counts(
+    old: str, new: str, changed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Comments, docstrings and empty lines change no digest; a constant, a default or an operator does."""
+    module = tmp_path / "digits" / "thing.py"
+    module.parent.mkdir()
+    monkeypatch.setattr(code, "_PACKAGE", module.parent)
+    module.write_text(PLAIN, encoding="utf-8")
+    before = code._digest("digits.thing")
+    module.write_text(PLAIN.replace(old, new), encoding="utf-8")
+    assert (code._digest("digits.thing") != before) == changed
 
 
 def test_code_that_was_written_after_the_process_began_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
