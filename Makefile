@@ -25,9 +25,10 @@ check: setup  ## Check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: setup  ## Format the code and mend what the linter can
+format: setup  ## Format the code, mend what the linter can, and list the modules in docs/tree.md
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/tree.py >docs/tree.md
 
 test: setup  ## Run the whole test suite
 	$(BIN)/python -m pytest

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from digits.data.bounds import ValidateParams
 from digits.data.sources import IngestParams
-from digits.data.split import SplitParams
+from digits.data.split import LastRows, SplitParams
 from digits.errors import ParamsError
 from digits.experiments.assessment import EvaluateParams
 from digits.models.families import FAMILIES
@@ -81,6 +81,14 @@ class DatasetParams(Section):
     fit: FitParams
     evaluate: EvaluateParams
     promote: PromoteParams
+
+    @model_validator(mode="after")
+    def _test_rows_are_those_of_the_split(self) -> Self:
+        rows = self.split.test.rows if isinstance(self.split.test, LastRows) else None
+        if self.validate_.test_rows not in {None, rows}:
+            drawn = f"takes the last {rows}" if rows else "draws them at random; take test_rows out"
+            raise ValueError(f"validate.test_rows is {self.validate_.test_rows}, but split.test {drawn}")
+        return self
 
     @classmethod
     def read(cls, content: Any, *, path: str) -> Self:

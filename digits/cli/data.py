@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from digits.cli.output import print_json, print_line
 from digits.data.report import REPORT
 from digits.errors import ContractViolation, ParamsError
-from digits.experiments.code import changed_code, reachable
+from digits.experiments.code import ensure_unchanged, reachable
 from digits.params import Section
 from digits.project import Project
 from digits.settings import Settings
@@ -25,9 +25,8 @@ def _unchanged(params: Callable[[], Section]) -> Iterator[None]:
     yield
     if params() != before:
         raise ParamsError("params.yaml was changed while the step ran; run again")
-    modules = {module for module in reachable(steps.__name__, below="digits") if module.startswith("digits.data.")}
-    if changed := changed_code(modules):
-        raise ParamsError(f"the code of {', '.join(sorted(changed))} was changed while the step ran; run again")
+    code = reachable(steps.__name__, below="digits")
+    ensure_unchanged(module for module in code if module.startswith("digits.data."))
 
 
 def ingest(dataset: str, *, json: bool = False) -> None:

@@ -79,8 +79,9 @@ def validate(
         success=not _violated(rules, results=results, forgiven=aside),
         rules=tuple(results[rule.name] for rule in rules),
         quarantined=aside,
+        params=params.model_dump(mode="json"),
     )
-    report.write(params=params.model_dump(mode="json"))
+    report.write()
     write_docs(docs, report=report, judge=judge, snapshot=snapshot)
     folder = quarantine or path / "quarantine"
     if params.on_invalid == "quarantine":

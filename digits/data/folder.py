@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.data.images import MNIST_FRAME, read_picture
-from digits.errors import PictureError, SourceError
+from digits.errors import BlankPictureError, PictureError, SourceError
 
 __all__ = ["read_folder"]
 
@@ -35,8 +35,8 @@ def read_folder(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[
     Returns
     -------
     tuple
-        Images ``(n_samples, 28, 28)`` uint8, labels ``(n_samples,)`` uint8, and the names of the files relative to
-        `path`, sorted: row by row.
+        Images ``(n_samples, 28, 28)`` uint8, a blank picture without any ink, labels ``(n_samples,)`` uint8, and the
+        names of the files relative to `path`, sorted: row by row.
 
     Raises
     ------
@@ -50,6 +50,8 @@ def read_folder(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[
     for file in _with_progress(files):
         try:
             images.append(read_picture(file, frame=MNIST_FRAME))
+        except BlankPictureError:
+            images.append(np.zeros((MNIST_FRAME.height, MNIST_FRAME.width), np.uint8))  # validation judges it
         except PictureError as error:
             faults.append(str(error))
     if faults:

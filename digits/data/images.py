@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.data.ink import EDGE, ink_map
-from digits.errors import PictureError
+from digits.errors import BlankPictureError, PictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,13 +84,15 @@ def read_picture(path: Path, *, frame: Frame) -> NDArray[np.uint8]:
 
     Raises
     ------
+    BlankPictureError
+        There is no digit on the picture.
     PictureError
-        The file is missing, empty, no picture, damaged or too large, or the picture is blank.
+        The file is missing, empty, no picture, damaged or too large.
     """
     try:
         return frame_picture(_decoded(path), frame=frame)
     except PictureError as error:
-        raise PictureError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 def frame_picture(image: Image, *, frame: Frame) -> NDArray[np.uint8]:
@@ -98,8 +100,10 @@ def frame_picture(image: Image, *, frame: Frame) -> NDArray[np.uint8]:
 
     Raises
     ------
+    BlankPictureError
+        There is no digit on the picture.
     PictureError
-        The picture has no pixels or is blank.
+        The picture has no pixels.
     """
     if 0 in image.size:
         raise PictureError(f"the picture is empty: {image.width} x {image.height} pixels; save it again")
@@ -107,7 +111,7 @@ def frame_picture(image: Image, *, frame: Frame) -> NDArray[np.uint8]:
     rows, columns = np.flatnonzero((ink > EDGE).any(1)), np.flatnonzero((ink > EDGE).any(0))
     side = max(np.ptp(rows), np.ptp(columns)) + 1 if len(rows) else 0
     if side < _MIN_PIXELS or side < _MIN_SHARE * max(ink.shape):
-        raise PictureError(f"the picture is blank: nothing but a spot of {side} pixels; draw a larger digit")
+        raise BlankPictureError(f"the picture is blank: nothing but a spot of {side} pixels; draw a larger digit")
     if _is_framed(ink, rows=rows, columns=columns, frame=frame):
         ink = _resized(ink, height=frame.height, width=frame.width)
     else:

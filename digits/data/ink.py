@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.errors import PictureError
+from digits.errors import BlankPictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,7 +61,7 @@ def ink_map(image: Image) -> Array:
 
     Raises
     ------
-    PictureError
+    BlankPictureError
         The picture is blank: all one colour, fully transparent, or nothing but grain.
     """
     values = _values(image)
@@ -101,7 +101,7 @@ def _without_transparency(rgba: Array) -> Array:
     """Return what a partly transparent picture shows: the shape that is visible, or the ink on visible paper."""
     colour, alpha = rgba[..., :3], rgba[..., 3]
     if alpha.max() < _MIN_CONTRAST:
-        raise PictureError("the picture is blank: fully transparent; draw a digit")
+        raise BlankPictureError("the picture is blank: fully transparent; draw a digit")
     if alpha.max() - alpha.min() < _MIN_CONTRAST:
         return colour
     visible = alpha > (alpha.min() + alpha.max()) / 2
@@ -156,14 +156,14 @@ def _ink_and_grain(difference: Array) -> tuple[Array, float]:
     """
     distance = np.linalg.norm(difference, axis=2)
     if distance.max() < _MIN_CONTRAST / 2:
-        raise PictureError("the picture is blank: all one colour; draw a digit")
+        raise BlankPictureError("the picture is blank: all one colour; draw a digit")
     strokes = distance > _otsu(distance)
     direction = difference[strokes].mean(axis=0)
     projected = difference @ (direction / max(float(np.linalg.norm(direction)), 1e-6))
     full = float(np.percentile(projected[strokes], 95))
     grain = _grain(projected, strokes=strokes)
     if full < _MIN_CONTRAST or full < _MIN_SIGNAL_TO_NOISE * grain:
-        raise PictureError(
+        raise BlankPictureError(
             f"the picture is blank: contrast {full:.3f}, wanted at least "
             f"{max(_MIN_CONTRAST, _MIN_SIGNAL_TO_NOISE * grain):.3f}; draw with a darker pen"
         )

@@ -72,6 +72,8 @@ class ValidationReport:
         What every rule found.
     quarantined
         The rows that were set aside, ascending: `split` must leave them out.
+    params
+        The bounds that were wanted, as plain values.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class ValidationReport:
     success: bool
     rules: tuple[RuleResult, ...]
     quarantined: tuple[SetAside, ...]
+    params: Mapping[str, Any]
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -99,17 +102,18 @@ class ValidationReport:
                 success=content["success"],
                 rules=tuple(RuleResult(**_tuples(rule)) for rule in content["rules"]),
                 quarantined=tuple(SetAside(**_tuples(row)) for row in content["quarantined"]),
+                params=content["params"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise MissingError(
                 f"no validation report in {path} ({type(error).__name__}: {error}); run `digits validate {path.name}`"
             ) from error
 
-    def write(self, *, params: Mapping[str, Any]) -> None:
-        """Write ``report.json``, with the params that were wanted, replacing the one that is there."""
+    def write(self) -> None:
+        """Write ``report.json``, replacing the one that is there."""
         content = asdict(self)
         del content["path"]
-        write_json(self.path / REPORT, {**content, "params": params})
+        write_json(self.path / REPORT, content)
 
     def rule(self, name: str) -> RuleResult:
         """Return what the rule called `name` found."""

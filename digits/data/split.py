@@ -22,7 +22,7 @@ from digits.errors import MissingError, ParamsError
 from digits.files import replaced_folder, write_json
 from digits.params import Section
 
-__all__ = ["Fold", "Split", "SplitParams", "split"]
+__all__ = ["Fold", "LastRows", "Split", "SplitParams", "split"]
 
 ROLES, DESCRIPTION = "roles.npy", "split.json"
 EXCLUDED, TEST, TRAIN = -3, -2, -1

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
 from digits.errors import DigitsError, ParamsError
+from digits.experiments.code import ensure_unchanged
 from digits.experiments.fingerprint import fingerprint
 from digits.experiments.metrics import score
 from digits.models.family import Family, Search
@@ -77,6 +78,7 @@ class Study:
 
     def __init__(self, path: Path, *, family: Family, split: Split, seed: int) -> None:
         self.family = family
+        self._snapshot = split.snapshot
         self._suggesting = threading.Lock()  # asked twice at once, Optuna may hand out the first trial twice
         self._space = {name: _distribution(search) for name, search in family.search_space().items()}
         if not self._space:
@@ -84,6 +86,7 @@ class Study:
         optuna = _optuna()
         path.parent.mkdir(parents=True, exist_ok=True)
         fixed = fingerprint(family, data=split.digest, seed=seed)
+        self._code = fixed.code
         kept = {name: value for name, value in fixed.params.items() if name not in self._space}
         storage = f"sqlite:///{path}"
         self._study = optuna.create_study(
@@ -98,6 +101,19 @@ class Study:
         self._end_abandoned(optuna)
         if self._before() is None:
             self._study.enqueue_trial(self._today())
+
+    def verify(self) -> None:
+        """Raise unless images and code are those that the search is named after.
+
+        Raises
+        ------
+        MissingError
+            The snapshot is damaged, or another one.
+        CodeChangedError
+            The code that fits was changed.
+        """
+        self._snapshot.verify()
+        ensure_unchanged(self._code)
 
     @property
     def done(self) -> int:

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digits.errors import BusyError, DigitsError, GateFailed, MissingError
+from digits.files import only_one
 from digits.registry.history import MOVED, UNDER_WAY, Action, Entry, Outcome
 from digits.registry.stages import PRODUCTION, STAGING
 
@@ -33,9 +35,12 @@ class Changes:
         Whose versions.
     actor
         Whom the ledger names.
+    lock
+        File that whoever moves an alias on this machine holds while it does.
     """
 
-    def __init__(self, registry: Registry, *, actor: str) -> None:
+    def __init__(self, registry: Registry, *, actor: str, lock: Path) -> None:
+        self._lock = lock
         self._ledger, self._stages = registry.ledger, registry.stages
         self._actor = actor
         self._dataset = registry.dataset
@@ -63,7 +68,7 @@ class Changes:
         Raises
         ------
         BusyError
-            Another one was announced before and is under way.
+            Another one was announced before and is under way; a rollback waits for rollbacks alone.
         """
         before = self._stages.holders().get(_alias(stage))
         entry = self._ledger.begin(
@@ -82,11 +87,12 @@ class Changes:
             Somebody else was faster, or the entry was ended meanwhile.
         """
         # The last look before the alias moves: between the two, MLflow lets nobody hold anything.
-        self._look_again(entry)
-        moving = self._ledger.moving(entry, outcome=outcome, reason=reason)
-        if moving.action != "archive":
-            self._stages.give(moving.stage, moving.version)
-        return self._end_moved(moving)
+        with only_one(self._lock):
+            self._look_again(entry)
+            moving = self._ledger.moving(entry, outcome=outcome, reason=reason)
+            if moving.action != "archive":
+                self._stages.give(moving.stage, moving.version)
+            return self._end_moved(moving)
 
     def refuse(self, entry: Entry, *, reason: str) -> Entry:
         """Record that it is not done, and why."""

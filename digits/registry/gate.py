@@ -63,6 +63,11 @@ class PromoteParams(Section):
     approval: Literal["none", "required"] = "none"
     approval_hours: float = Field(default=24.0, gt=0, le=24 * 30)
 
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """What a version is asked for: all but whether a person has to agree."""
+        return self.model_dump(exclude={"approval", "approval_hours"})
+
     @field_validator("minimum_robust_accuracy")
     @classmethod
     def _harms_are_known(cls, bounds: dict[str, float]) -> dict[str, float]:

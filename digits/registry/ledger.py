@@ -148,7 +148,10 @@ class Ledger:
         return has_died(entry.process) or datetime.now(UTC) > entry.deadline + SKEW
 
     def rival(self, entry: Entry) -> Entry | None:
-        """Return another change of the same stage that is under way and was begun before this one, if there is any."""
+        """Return another change of the same stage that is under way and was begun before this one, if there is any.
+
+        A rollback is for when something is wrong now: it goes before whatever else is under way, which finds so out.
+        """
         mine = (entry.started, entry.run_id)
         rivals = [
             other
@@ -156,6 +159,7 @@ class Ledger:
             if other.status == UNDER_WAY
             and (other.started, other.run_id) < mine
             and other.lanes & entry.lanes
+            and (entry.action != "rollback" or other.action == "rollback")
             and not self.is_dead(other)
         ]
         return rivals[0] if rivals else None

@@ -8,6 +8,7 @@ and MLflow's own stage, for those who load ``models:/NAME/Production``, are mirr
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,28 +67,45 @@ class Stages:
         A version that serves is not staged any more. One that has served is archived, and so is one that somebody
         archived. One that was staged and is not any more has no stage.
         """
+        before: dict[str, int] | None = None
+        while (holders := self.holders()) != before:  # an alias that moves meanwhile is mirrored too
+            if PRODUCTION in holders and holders.get(STAGING) == holders[PRODUCTION]:
+                self._client.delete_registered_model_alias(self._name, STAGING)
+                del holders[STAGING]
+            for version in self._versions():
+                self._mirror(version, _stage_of(version, holders))
+            before = holders
+
+    def faults(self) -> list[str]:
+        """Return a line for each version of which a mirror says something else than the aliases do."""
         holders = self.holders()
-        if PRODUCTION in holders and holders.get(STAGING) == holders[PRODUCTION]:
-            self._client.delete_registered_model_alias(self._name, STAGING)
-            del holders[STAGING]
+        return [
+            f"version {version.version} of {self._name} is in the stage {stage}, but {mirror} says {found}: somebody "
+            "set it by hand; the next promotion, rollback or archiving puts it right"
+            for version in self._versions()
+            for stage in [_stage_of(version, holders)]
+            for mirror, found in [
+                (f"its tag `{TAG_STAGE}`", version.tags.get(TAG_STAGE, NONE)),
+                ("MLflow's own stage", getattr(version, "current_stage", stage)),
+            ]
+            if found != stage
+        ]
+
+    def _versions(self) -> Iterator[Any]:
         token = None
         while True:
             page = self._client.search_model_versions(f"name = '{self._name}'", page_token=token)
-            for version in page:
-                self._mirror(version, holders)
+            yield from page
             if not (token := page.token):
                 return
 
-    def _mirror(self, version: Any, holders: dict[str, int]) -> None:
-        number, tag = int(version.version), version.tags.get(TAG_STAGE)
-        alias = next((alias for alias in (PRODUCTION, STAGING) if holders.get(alias) == number), None)
-        has_served = tag in {PRODUCTION.capitalize(), ARCHIVED}
-        stage = alias.capitalize() if alias else ARCHIVED if has_served else NONE
+    def _mirror(self, version: Any, stage: str) -> None:
+        number, tag = str(version.version), version.tags.get(TAG_STAGE)
         if tag != (None if stage == NONE else stage):
             if stage == NONE:
-                self._client.delete_model_version_tag(self._name, str(number), TAG_STAGE)
+                self._client.delete_model_version_tag(self._name, number, TAG_STAGE)
             else:
-                self._client.set_model_version_tag(self._name, str(number), TAG_STAGE, stage)
+                self._client.set_model_version_tag(self._name, number, TAG_STAGE, stage)
         self._mirror_native(version, stage)
 
     def _mirror_native(self, version: Any, stage: str) -> None:
@@ -98,6 +116,14 @@ class Stages:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*transition_model_version_stage", category=FutureWarning)
             move(self._name, str(version.version), stage)
+
+
+def _stage_of(version: Any, holders: Mapping[str, int]) -> str:
+    """Return the stage of a version: its alias says it, and without one the tag whether it was in use before."""
+    held = next((alias for alias in (PRODUCTION, STAGING) if holders.get(alias) == int(version.version)), None)
+    if held is not None:
+        return held.capitalize()
+    return ARCHIVED if version.tags.get(TAG_STAGE) in {PRODUCTION.capitalize(), ARCHIVED} else NONE
 
 
 def aliases_of(client: MlflowClient, name: str) -> dict[str, int]:

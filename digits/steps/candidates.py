@@ -12,7 +12,7 @@ from digits.errors import FitFailed, MissingError, ParamsError
 from digits.events import report
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
-from digits.experiments.code import changed_code
+from digits.experiments.code import changed_code, ensure_unchanged
 from digits.experiments.connection import answering
 from digits.experiments.fingerprint import Fingerprint, fingerprint
 from digits.experiments.recall import Recalled, recall
@@ -126,8 +126,7 @@ def _train(
 
 def _ensure_made_of(print_: Fingerprint, *, rows: Split, members: Iterable[Candidate]) -> None:
     """Raise unless code, images and members are those that a fingerprint names: else it would name what it is not."""
-    if changed := changed_code(print_.code):
-        raise FitFailed(f"{', '.join(sorted(changed))} was changed after this process had begun; run again")
+    ensure_unchanged(print_.code)
     rows.snapshot.verify()
     for member in members:
         if member.fingerprint.digest != print_.members[member.family] or not member.is_in_place():

@@ -46,7 +46,7 @@ def split(project: Project, dataset: str) -> Split:
     """Split a dataset's validated snapshot."""
     snapshot = Snapshot.load(project.snapshot(dataset))
     checked = ValidationReport.load(project.validation(dataset))
-    if not checked.success or checked.snapshot != snapshot.digest:
+    if not _holds(checked, project, snapshot):
         raise MissingError(
             f"snapshot {snapshot.digest[:12]} of {dataset} is not known to keep its contract; "
             f"run `digits validate {dataset}`"
@@ -66,9 +66,13 @@ def load_split(project: Project, dataset: str) -> Split:
 
 
 def is_validated(project: Project, snapshot: Snapshot) -> bool:
-    """Return whether a snapshot is known to keep its contract."""
+    """Return whether a snapshot is known to keep the contract that params.yaml states now."""
     try:
-        checked = ValidationReport.load(project.validation(snapshot.dataset))
+        return _holds(ValidationReport.load(project.validation(snapshot.dataset)), project, snapshot)
     except MissingError:
         return False
-    return checked.success and checked.snapshot == snapshot.digest
+
+
+def _holds(checked: ValidationReport, project: Project, snapshot: Snapshot) -> bool:
+    wanted = project.params(snapshot.dataset).validate_.model_dump(mode="json")
+    return checked.success and (checked.snapshot, checked.params) == (snapshot.digest, wanted)

@@ -15,7 +15,7 @@ from digits.errors import FitFailed, MissingError
 from digits.events import report
 from digits.experiments.assessment import EvaluateParams, assess, is_assessed, mark_assessed
 from digits.experiments.candidate import Candidate
-from digits.experiments.code import changed_code, reachable
+from digits.experiments.code import changed_code, ensure_unchanged, reachable
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation, last_evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
@@ -139,8 +139,7 @@ class _Scoring:
                 assess, candidate=candidate, split=self.rows, params=self.params, evaluation=self.folder
             )
         self.rows.snapshot.verify()
-        if changed := changed_code(reachable(assess.__module__, below="digits.experiments")):
-            raise FitFailed(f"{', '.join(sorted(changed))} was changed after this process had begun; run again")
+        ensure_unchanged(reachable(assess.__module__, below="digits.experiments"))
         if candidate.run_id:
             made = [part(self.folder, family) for part in (scores_folder, plots_folder)]
             self.memory.log_evaluation(candidate.run_id, assessment=result, folders=made)

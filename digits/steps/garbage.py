@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from digits.errors import MissingError
-from digits.experiments.code import changed_code
+from digits.errors import CodeChangedError, MissingError
+from digits.experiments.code import ensure_unchanged
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import DESCRIPTION, read_evaluation
 from digits.experiments.garbage import unreferenced
@@ -111,11 +111,10 @@ def _fingerprints(project: Project, dataset: str) -> set[str]:
     params = project.params(dataset).fit
     try:
         data = load_split(project, dataset).digest
-    except MissingError as error:
+        prints = [fingerprint_of(params, name, data=data) for name in params.families]
+        ensure_unchanged({module for print_ in prints for module in print_.code})
+    except (CodeChangedError, MissingError) as error:
         raise _not_known(dataset, error) from error
-    prints = [fingerprint_of(params, name, data=data) for name in params.families]
-    if changed := changed_code({module for print_ in prints for module in print_.code}):
-        raise _not_known(dataset, f"{', '.join(sorted(changed))} was changed after this process had begun; run again")
     return {print_.digest for print_ in prints}
 
 

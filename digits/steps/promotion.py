@@ -93,7 +93,7 @@ def propose(
         if entry := _promoted(registry, chosen, to=to):
             return Proposal(entry, None, forced=force, asks=False, done=True)
         entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
-        proposal = Proposal(entry, None, forced=force, asks=asks)
+        proposal = Proposal(entry, None, forced=force, asks=asks, params=params)
         with changes.recorded(entry):
             if to == STAGING:
                 with registry.files(chosen, whole=True):
@@ -156,11 +156,12 @@ def conclude(
             raise GateFailed(f"{name} is not promoted: {words}; see `digits registry history {dataset}`")
         forced = decision is not None and not decision.passed
         why = entry.reason or (decision.reason if decision else "")
-        with alone(project, dataset, *entry.lanes, wait=True):  # the decision is made; whoever was first ends soon
-            if proposal.asks:  # who was asked may have taken days
-                with registry.files(registry.version(entry.version), whole=True):
-                    pass
-            done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
+        if proposal.asks:  # who was asked may have taken days
+            if proposal.params is None or project.params(dataset).promote.bounds != proposal.params.bounds:
+                raise BusyError(f"the bounds of the gate of {dataset} were changed while a person was asked; ask again")
+            with registry.files(registry.version(entry.version), whole=True):
+                pass
+        done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
         report("promote", subject=name, state="done", detail=f"@{entry.stage}")
         return done
 
@@ -168,7 +169,8 @@ def conclude(
 def opened(project: Project, *, memory: Tracking) -> tuple[Registry, Changes]:
     """Return the registry of a dataset, and what changes it in the name of whoever the settings name."""
     registry = Registry(memory)
-    return registry, Changes(registry, actor=Settings.load(project.root).actor)
+    lock = project.lock(registry.dataset, "promotion", "move")
+    return registry, Changes(registry, actor=Settings.load(project.root).actor, lock=lock)
 
 
 @contextmanager
@@ -221,6 +223,8 @@ def _judged(
     if champion is not None and champion != chosen.version:
         try:
             serves = registry.version(champion)  # which somebody may have deleted
+            if serves.split != rows.digest:
+                log.warning("%s was fitted on another split: it may have learned from today's test images", serves)
             defender = (
                 challenger
                 if serves.digest == chosen.digest

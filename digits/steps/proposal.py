@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from digits.registry.gate import Decision
+from digits.registry.gate import Decision, PromoteParams
 from digits.registry.history import Entry
 
 __all__ = ["Answer", "Proposal", "Stage"]
@@ -38,6 +38,8 @@ class Proposal:
         Whether a person has to agree.
     done
         Whether there is nothing left to do.
+    params
+        The bounds that the gate was asked by.
     """
 
     entry: Entry
@@ -45,6 +47,7 @@ class Proposal:
     forced: bool
     asks: bool
     done: bool = False
+    params: PromoteParams | None = None
 
     @property
     def accepted(self) -> bool:

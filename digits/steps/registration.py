@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from digits.data.snapshot import Snapshot
+from digits.errors import MissingError
 from digits.events import report
+from digits.experiments.assessment import is_assessed
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.scores import read_predicted
@@ -19,9 +21,8 @@ from digits.registry.history import Action, known
 from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
-from digits.settings import Settings
 from digits.steps.data import is_validated, load_split
-from digits.steps.promotion import alone
+from digits.steps.promotion import alone, opened
 
 __all__ = ["register"]
 
@@ -42,6 +43,11 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         The server whose registry is used.
     evaluation
         The evaluation; the project's last one by default.
+
+    Raises
+    ------
+    MissingError
+        There is no evaluation, or its scores are not what today's params and code give.
     """
     with only_one(project.lock(dataset, "registration")):
         rows, params = load_split(project, dataset), project.params(dataset).promote
@@ -50,6 +56,11 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
             project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=rows
         )
         best = evaluation.best
+        if not is_assessed(best.candidate, params=project.params(dataset).evaluate, evaluation=evaluation.path):
+            raise MissingError(
+                f"the scores of {best.family} are not those that today's params and code give; "
+                f"run `digits evaluate {dataset}`"
+            )
         report("register", subject=dataset, state="running")
         # The evaluation of the same files on the same rows is the examination: it is not done again.
         predicted = read_predicted(evaluation.path, best.family, split=rows)
@@ -57,8 +68,7 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
             best, predicted=predicted, split=rows, validated=is_validated(project, rows.snapshot)
         )
         decision = decide(examined, None, params=params)
-        registry = Registry(memory)
-        changes = Changes(registry, actor=Settings.load(project.root).actor)
+        registry, changes = opened(project, memory=memory)
         version, damaged = registry.intact(best.candidate.fingerprint.digest)
         if version is None:
             snapshot = Snapshot.load(project.snapshot(dataset))

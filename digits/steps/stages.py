@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @answering()
 def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = "") -> Entry:
-    """Give production back to the version that served before, at once.
+    """Give production back to the version that served before, at once: no promotion under way is waited for.
 
     Where somebody has moved the alias by hand, it goes back to the version that the ledger knows of. A version that is
     damaged or deleted is passed over, and so is one that somebody archived.
@@ -32,20 +32,19 @@ def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = 
     MissingError
         No version served before.
     BusyError
-        A promotion is under way.
+        Another rollback is under way.
     """
     registry, changes = opened(project, memory=memory)
-    with alone(project, dataset, PRODUCTION):
-        for entry in changes.settle():
-            if entry.action == "rollback":
-                return entry
-        serves = registry.stages.holders().get(PRODUCTION)
-        target = _before(registry, serves)
-        entry = changes.begin("rollback", stage=PRODUCTION, version=target, reason=reason)
-        with changes.recorded(entry):
-            done = changes.carry_out(entry, outcome="rolled back", reason=reason)
-        report("rollback", subject=registry.name, state="done", detail=f"version {target} serves again")
-        return done
+    for entry in changes.settle():
+        if entry.action == "rollback":
+            return entry
+    serves = registry.stages.holders().get(PRODUCTION)
+    target = _before(registry, serves)
+    entry = changes.begin("rollback", stage=PRODUCTION, version=target, reason=reason)
+    with changes.recorded(entry):
+        done = changes.carry_out(entry, outcome="rolled back", reason=reason)
+    report("rollback", subject=registry.name, state="done", detail=f"version {target} serves again")
+    return done
 
 
 def _before(registry: Registry, serves: int | None) -> int:
@@ -94,24 +93,37 @@ def archive(project: Project, dataset: str, *, version: int, memory: Tracking, r
 
 @answering()
 def versions(project: Project, *, memory: Tracking) -> list[ModelVersion]:
-    """Return a dataset's versions, the newest first, after what dead processes have left was finished."""
+    """Return a dataset's versions, the newest first, after what dead processes have left was finished.
+
+    A warning says so where somebody has moved an alias by hand.
+    """
     registry, changes = opened(project, memory=memory)
     changes.settle()
+    _warn_of_aliases(registry)
     return registry.versions()
 
 
 @answering()
 def history(project: Project, *, memory: Tracking) -> list[Entry]:
-    """Return the ledger of a dataset, oldest first, after what dead processes have left in it was finished."""
+    """Return the ledger of a dataset, oldest first, after what dead processes have left in it was finished.
+
+    A warning says so where somebody has moved an alias by hand, of which the ledger knows nothing.
+    """
     registry, changes = opened(project, memory=memory)
     changes.settle()
+    _warn_of_aliases(registry)
     return registry.ledger.entries()
 
 
 @answering()
 def faults(project: Project, *, memory: Tracking) -> list[str]:
-    """Return a line for each alias that was moved by hand and for each version whose files are not those registered."""
+    """Return a line for each alias or stage that was set by hand, and for each version whose files were changed."""
     registry, changes = opened(project, memory=memory)
     changes.settle()
-    found = registry.moved_by_hand()
+    found = registry.moved_by_hand() or registry.stages.faults()  # the mirrors do not follow an alias moved by hand
     return found + [fault for version in registry.versions() if (fault := registry.fault(version))]
+
+
+def _warn_of_aliases(registry: Registry) -> None:
+    for fault in registry.moved_by_hand():
+        log.warning("%s", fault)

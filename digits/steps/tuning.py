@@ -41,8 +41,9 @@ def study(project: Project, dataset: str, family: str, *, split: Split) -> Study
 def trial(search: Study, *, split: Split, seed: int, workers: Workers, memory: Tracking, parent: str) -> None:
     """Try one set of values: fit fold after fold, and give up where half of the trials were better by then.
 
-    A fit that fails costs its trial alone, whose run in MLflow says so.
+    A fit that fails costs its trial alone, whose run in MLflow says so. Raises what `Study.verify` does.
     """
+    search.verify()
     suggestion = search.suggest()
     name, accuracies = f"{suggestion.family.name} {suggestion.number}", []
     report("try", subject=name, state="running")
@@ -56,6 +57,7 @@ def trial(search: Study, *, split: Split, seed: int, workers: Workers, memory: T
                 hopeless = search.is_hopeless(suggestion, accuracies=accuracies) and number + 1 < n_folds
                 if hopeless:
                     break
+            search.verify()
             figures["validation_accuracy"] = sum(accuracies) / len(accuracies)
     except FitFailed as error:
         search.tell(suggestion, accuracies=[])

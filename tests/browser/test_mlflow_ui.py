@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from socket import socket
 from typing import Any
 
 import httpx
@@ -16,6 +15,7 @@ import pytest
 
 from digits.experiments.views import fits_address
 from digits.registry.versions import Registry
+from flows.servers.ports import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -25,9 +25,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 @pytest.fixture(scope="module")
 def ui(ran: Any) -> Iterator[str]:
     """Start `digits ui` on a free port and return its address."""
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {**ran.environment, "MLFLOW_TRACKING_URI": ""}
     server = subprocess.Popen(
         ran.command("ui", "--port", str(port)), cwd=ran.root, env=environment, stderr=subprocess.PIPE, text=True

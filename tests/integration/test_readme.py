@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_links_lead_somewhere(root: Path, page: str) -> None:
     path = root / page
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_every_module_stands_in_the_tree(root: Path) -> None:
+    """docs/tree.md is what `make format` writes."""
+    command = [sys.executable, "scripts/tree.py"]
+    written = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert written == (root / "docs/tree.md").read_text(encoding="utf-8")
+    folders = {path.parent for path in root.glob("[dft]*/**/*.py") if not path.is_relative_to(root / "tests")}
+    assert {str(folder.relative_to(root)) for folder in folders} <= set(re.findall(r"(?m)^## (.+)/$", written))
 
 
 def test_make_targets_are_listed(root: Path) -> None:

@@ -124,6 +124,41 @@ def test_two_promotions_at_once_one_wins(stocked: Any) -> None:
     assert {entry.run_id: entry.outcome for entry in history(stocked)}[elsewhere.run_id] == "abandoned"
 
 
+def test_a_rollback_waits_for_no_promotion(stocked: Any) -> None:
+    """What is wrong in production ends at once; whoever examines a challenger meanwhile, anywhere, learns of it."""
+    promote(stocked, version=2)
+    memory = stocked.memory()
+    ledger = Registry(memory).ledger
+    elsewhere = ledger.begin("promote", stage="production", version=4, before=2, actor="Bob", reason="")
+    ledger._client.set_tag(elsewhere.run_id, "process", "another-host/7/1.00")
+    with only_one(stocked.project.lock("digits", "promotion", "production")):  # as in an examination
+        assert stages.rollback(stocked.project, "digits", memory=memory).version == 1
+    assert serves(stocked) == 1
+    _, changes = promotion.opened(stocked.project, memory=memory)
+    with (
+        pytest.raises(BusyError, match=r"the rollback of version 1 of digits by .+ came in between"),
+        changes.recorded(elsewhere),
+    ):
+        changes.carry_out(elsewhere, outcome="promoted", reason="")
+    assert serves(stocked) == 1
+
+
+def test_a_stage_that_was_set_by_hand_is_reported_and_put_right(stocked: Any) -> None:
+    """MLflow's own field and the tag say what the aliases say, or `verify` names the version."""
+    client = stocked.memory().client
+    assert stages.faults(stocked.project, memory=stocked.memory()) == []
+    with pytest.warns(FutureWarning):
+        client.transition_model_version_stage(NAME, "3", "Production")
+    client.set_model_version_tag(NAME, "2", "stage", "Staging")
+    said = stages.faults(stocked.project, memory=stocked.memory())
+    assert [line.partition(": somebody")[0] for line in said] == [
+        f"version 3 of {NAME} is in the stage None, but MLflow's own stage says Production",
+        f"version 2 of {NAME} is in the stage None, but its tag `stage` says Staging",
+    ]
+    promote(stocked, version=2)
+    assert stages.faults(stocked.project, memory=stocked.memory()) == []
+
+
 def test_a_champion_that_somebody_deleted_can_be_replaced_by_force(stocked: Any) -> None:
     """There is nothing to compare with, so it takes a reason; then production is held again."""
     stocked.memory().client.delete_model_version(NAME, "1")
@@ -135,9 +170,9 @@ def test_a_champion_that_somebody_deleted_can_be_replaced_by_force(stocked: Any)
     assert stages.faults(stocked.project, memory=stocked.memory()) == []
 
 
-@pytest.mark.parametrize("meanwhile", ["archived", "back and forth", "damaged"])
+@pytest.mark.parametrize("meanwhile", ["archived", "back and forth", "damaged", "other bounds"])
 def test_an_approval_counts_for_what_was_shown(stocked: Any, meanwhile: str) -> None:
-    """What was archived, overtaken or damaged while a person was asked does not serve by an old answer."""
+    """What was archived, overtaken, damaged or asked for more meanwhile does not serve by an old answer."""
     stocked.params(promote={"approval": "required"})
     memory = stocked.memory()
     proposal = promotion.propose(stocked.project, "digits", memory=memory, version=2)
@@ -148,6 +183,8 @@ def test_an_approval_counts_for_what_was_shown(stocked: Any, meanwhile: str) -> 
     elif meanwhile == "back and forth":
         promote(stocked, version=3, force=True, reason="to see")
         stages.rollback(stocked.project, "digits", memory=memory)
+    elif meanwhile == "other bounds":
+        stocked.params(promote={"minimum_recall": 0.31})
     else:
         model = model_file(stocked, 2)
         model.write_bytes(model.read_bytes()[:-1])
@@ -163,7 +200,8 @@ def test_an_approval_counts_for_what_was_shown(stocked: Any, meanwhile: str) -> 
 
 def test_a_version_that_has_learned_from_the_test_images_is_refused(stocked: Any) -> None:
     """After another split, what was fitted before is examined on images that it may have seen."""
-    stocked.params(split={"test": {"take": "fraction", "fraction": 0.3}})
+    stocked.params(split={"test": {"take": "fraction", "fraction": 0.3}}, validate={"test_rows": None})
+    data.validate(stocked.project, "digits")
     data.split(stocked.project, "digits")
     with pytest.raises(GateFailed, match="test images unseen by the fit 0, wanted at least 1"):
         promote(stocked, version=2)

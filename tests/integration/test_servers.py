@@ -272,12 +272,19 @@ def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> No
 
 
 def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
-    """A version that has not earned it is refused; one that is forced is promoted; either is told, with the reason."""
+    """A version that has not earned it is refused; one that is forced is promoted, until it is rolled back.
+
+    Promotion and refusal are told, with the reason.
+    """
     served.heard.clear()
     refused = served.end_of(served.start("promote", dataset="digits"))
     assert refused["state_type"] == "FAILED"
+    champion = served.client().get_model_version_by_alias("digits-classifier", "production").version
     forced = served.end_of(served.start("promote", dataset="digits", force=True, reason="as a test"))
     assert forced["state_type"] == "COMPLETED"
+    assert served.client().get_model_version_by_alias("digits-classifier", "production").version != champion
+    assert served.end_of(served.start("rollback", dataset="digits", reason="it was one"))["state_type"] == "COMPLETED"
+    assert served.client().get_model_version_by_alias("digits-classifier", "production").version == champion
     wanted = {
         "A promotion for digits was refused",
         "promote digits to production: Failed",

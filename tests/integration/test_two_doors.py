@@ -30,7 +30,7 @@ from digits.cli.candidates import fit as fit_command
 from digits.cli.data import split as split_command
 from digits.dataset_params import DatasetParams
 from digits.errors import FitFailed, MissingError, ParamsError
-from digits.experiments import assessment, scoring
+from digits.experiments import assessment, code, scoring
 from digits.experiments.candidate import Candidate
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.fingerprint import fingerprint
@@ -292,12 +292,28 @@ def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: 
     assert candidates.current(project, "digits", [candidate]) == []
     assert not evaluation.is_current(project, "digits", done, params=params)
     known, answers = _fits(kept), iter([set(), {"digits.models.trees"}])
-    monkeypatch.setattr(candidates, "changed_code", lambda _: next(answers))
+    monkeypatch.setattr(code, "changed_code", lambda _: next(answers))
     with pytest.raises(FitFailed, match=r"digits\.models\.trees was changed after this process had begun"):
         candidates.fit(project, "digits", "decision_tree", memory=memory)
     assert not candidate.path.exists()
     (run_id,) = _fits(kept) - known
     assert memory.client.get_run(run_id).info.status == "FAILED"
+
+
+def test_a_file_that_is_edited_while_a_command_fits_costs_the_fit(kept: Any) -> None:
+    """The workers may have loaded either: the command says so, and neither folder nor MLflow has a candidate."""
+    kept.families({"random_forest": {"trees": 400}})
+    known, process = _fits(kept), kept.start("fit", "digits", "random_forest")
+    while process.poll() is None and not _fits(kept) - known:
+        time.sleep(0.1)
+    module = kept.root / "digits/models/trees.py"
+    module.write_text(module.read_text(encoding="utf-8") + "\nEDITED = True\n", encoding="utf-8")
+    said = process.communicate(120)[1]
+    assert process.wait() == 1
+    assert said.splitlines()[-1] == "digits: digits.models.trees was changed after this process had begun; run again"
+    assert not kept.project.candidate("digits", "random_forest").exists()
+    (run_id,) = _fits(kept) - known
+    assert kept.memory().client.get_run(run_id).info.status == "FAILED"
 
 
 def test_what_was_changed_during_a_command_is_not_recorded_by_dvc(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,16 @@ def test_text_that_spells_a_number_is_one(tmp_path: Path, root: Path) -> None:
             {},
             "families.perceptron is not a known key; known are logistic_reg",
         ),
+        (
+            "datasets.digits.validate.test_rows",
+            700,
+            "datasets.digits: validate.test_rows is 700, but split.test takes the last 797",
+        ),
+        (
+            "datasets.digits.split.test",
+            {"take": "fraction", "fraction": 0.2},
+            "datasets.digits: validate.test_rows is 797, but split.test draws them at random; take test_rows out",
+        ),
         ("datasets.digits.fit.families.svm", {"C": -1}, "datasets.digits.fit.families.svm.C is -1"),
         ("datasets.digits.fit.families.svm", None, "datasets.digits.fit.families.svm is None"),
         ("datasets.digits.fit.ensembles.voting", {"members": ["svm", "me"]}, "ensembles.voting.members names me"),

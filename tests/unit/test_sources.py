@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -233,10 +234,18 @@ def test_snapshot_of_a_folder_does_not_tell_where_it_lay(pictures: Path, tmp_pat
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+def test_a_blank_picture_is_an_image_without_ink(pictures: Path, tmp_path: Path) -> None:
+    """Whether a blank picture ends the run or is set aside, validation says; it is not lost before."""
+    Image.new("L", (30, 30), 255).save(pictures / "4" / "white.png")
+    snapshot = ingest(FolderSource(path=pictures), dataset="mine", path=tmp_path / "snapshot")
+    files = json.loads((snapshot.path / "snapshot.json").read_text(encoding="utf-8"))["files"]
+    assert [files[row] for row in np.flatnonzero(snapshot.images().max((1, 2)) == 0)] == ["4/white.png"]
+
+
 def spoil(folder: Path) -> None:
-    """Add a text file, an empty file and a blank picture to the labels 1, 4 and 7, and two more empty files."""
-    (folder / "1" / "notes.txt").write_text("not a picture", encoding="utf-8")
-    Image.new("L", (30, 30), 255).save(folder / "4" / "white.png")
+    """Add text files to the labels 1 and 4, and three empty files."""
+    for name in ("1/notes.txt", "4/notes.txt"):
+        (folder / name).write_text("not a picture", encoding="utf-8")
     for name in ("7/x.png", "8/x.png", "9/x.png"):
         (folder / name).write_bytes(b"")
 
@@ -279,7 +288,7 @@ def garble(folder: Path) -> None:
         (
             spoil,
             r"5 of 25 files in .+ cannot be read as pictures of digits: .+1/notes.txt: the file is no picture.+; "
-            r".+4/white.png: the picture is blank.+; .+7/x.png: the file is empty.+, and 2 more; mend them",
+            r".+4/notes.txt: the file is no picture.+; .+7/x.png: the file is empty.+, and 2 more; mend them",
         ),
         (misname, "2 of 10 folders in .+ are no digits: 08; seven; wanted 0 to 9 only"),
         (nest, "1 folders lie inside the label folders of .+: 5/more; wanted pictures only"),

@@ -6,16 +6,17 @@ import difflib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from digits.data.snapshot import Snapshot
 from digits.data.split import Split
-from digits.errors import ParamsError
+from digits.errors import MissingError, ParamsError
 from digits.experiments.tuning import Study
 from digits.models.families import FAMILIES
 from digits.models.family import Family
 from digits.project import Project
-from digits.steps.tuning import lines, write
+from digits.steps.tuning import lines, trial, write
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 
@@ -45,6 +46,16 @@ def test_every_family_can_be_searched(name: str, split: Split, tmp_path: Path) -
     for suggestion in suggestions:
         assert FAMILIES[name].model_validate_json(suggestion.family.model_dump_json()) == suggestion.family
         assert set(suggestion.params) == set(FAMILIES[name].search_space())
+
+
+def test_nothing_is_tried_on_other_images(split: Split, tmp_path: Path) -> None:
+    """A search is named after its images: where they are damaged, no trial is begun."""
+    search = study(tmp_path, FAMILIES["svm"](), split)
+    for name in ("images.npy", "labels.npy"):
+        np.save(split.snapshot.path / name, np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(MissingError, match="damaged"):
+        trial(search, split=split, seed=0, workers=None, memory=None, parent="")  # type: ignore[arg-type]
+    assert search.suggest().number == 0
 
 
 def test_ensembles_have_nothing_to_look_for(split: Split, tmp_path: Path) -> None:
