@@ -10,7 +10,7 @@ import hashlib
 import json
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ from digits.models import artifact
 from digits.models.ensembles import Ensemble
 from digits.params import Section
 
-__all__ = ["Assessment", "EvaluateParams", "assess", "is_assessed", "mark_assessed"]
+__all__ = ["Assessment", "EvaluateParams", "assess", "is_assessed", "is_logged", "mark_assessed"]
 
 REPORT = "classification_report.txt"
 CONFUSION_PLOT, MISCLASSIFIED_PLOT, CURVES_PLOT = "confusion_matrix.png", "misclassified.png", "learning_curves.png"
@@ -82,7 +82,6 @@ def assessment_key(candidate: Candidate, *, params: EvaluateParams) -> str:
     parts = [
         candidate.fingerprint.digest,
         candidate.digest,
-        str(candidate.run_id),
         params.model_dump_json(),
         str(code_digests(modules)),
         str(library_versions(modules)),
@@ -91,19 +90,30 @@ def assessment_key(candidate: Candidate, *, params: EvaluateParams) -> str:
 
 
 def is_assessed(candidate: Candidate, *, params: EvaluateParams, evaluation: Path) -> bool:
-    """Return whether `evaluation` holds an assessment of this very candidate, with the files that it gave."""
-    try:
-        mark = json.loads(mark_of(evaluation, candidate.family).read_text(encoding="utf-8"))
-        found = mark["key"], mark["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    """Return whether `evaluation` holds the assessment of this very candidate, with the files that it gave."""
+    mark = _mark(evaluation, candidate.family)
+    found = mark.get("key"), mark.get("files")
     return found == (assessment_key(candidate, params=params), files_of(evaluation, candidate.family))
+
+
+def is_logged(candidate: Candidate, *, evaluation: Path) -> bool:
+    """Return whether the assessment in `evaluation` was logged onto the run that the candidate has now."""
+    return bool(_mark(evaluation, candidate.family).get("run_id") == candidate.run_id)
+
+
+def _mark(evaluation: Path, family: str) -> dict[str, Any]:
+    try:
+        mark = json.loads(mark_of(evaluation, family).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return mark if isinstance(mark, dict) else {}
 
 
 def mark_assessed(candidate: Candidate, *, cost: Cost, params: EvaluateParams, evaluation: Path) -> None:
     """Say in `evaluation` that the assessment is whole, and logged where it is to be seen."""
     content = {
         "key": assessment_key(candidate, params=params),
+        "run_id": candidate.run_id,
         "files": files_of(evaluation, candidate.family),
         "cost": cost.as_dict(),
     }

@@ -13,7 +13,7 @@ from typing import Any
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.events import report
-from digits.experiments.assessment import EvaluateParams, assess, is_assessed, mark_assessed
+from digits.experiments.assessment import EvaluateParams, assess, is_assessed, is_logged, mark_assessed
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import changed_code, ensure_unchanged, reachable
 from digits.experiments.connection import answering
@@ -126,7 +126,9 @@ class _Scoring:
     def one(self, candidate: Candidate, *, scored: Mapping[str, str], unscored: Collection[str]) -> None:
         """Score a candidate, unless it is scored already; `scored` are the fingerprints of all, by family."""
         family, members = candidate.family, candidate.fingerprint.members
-        if is_assessed(candidate, params=self.params, evaluation=self.folder):
+        if is_assessed(candidate, params=self.params, evaluation=self.folder) and is_logged(
+            candidate, evaluation=self.folder
+        ):
             return
         if lost := [name for name in members if name in unscored]:
             raise FitFailed(f"its member {', '.join(lost)} could not be scored")
