@@ -1,6 +1,7 @@
 """A process in which a command's libraries are loaded, to fork commands from: to load them takes most of their time.
 
 The command itself, its package included, is loaded by each fork from the folder that it runs in, as by a real process.
+Its worker processes are forked from the same process; those of a command that is started, to be killed, are real ones.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from multiprocessing import forkserver, popen_forkserver
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 __all__ = ["Command", "run"]
@@ -39,16 +44,21 @@ class Command:
         What stands behind `digits`.
     folder, environment
         Where it runs, and its environment: nothing of this process's beside it.
+    fork_workers
+        Whether its workers are forked too.
     """
 
-    def __init__(self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], fork_workers: bool = False
+    ) -> None:
         from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
 
         self.arguments = list(arguments)
         self._said = Path(tempfile.mkdtemp())
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(LIBRARIES))
-        self._process = context.Process(target=_call, args=(self.arguments, folder, dict(environment), self._said))
+        call = partial(_call, self.arguments, folder, dict(environment), self._said, fork_workers=fork_workers)
+        self._process = context.Process(target=call)
         # The first call starts the process that all are forked from, and libraries read what is set as they load.
         with patch.dict(os.environ, environment, clear=True):
             prepare_environment(ONE_THREAD)
@@ -86,7 +96,7 @@ def run(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """Call `digits` with these arguments in a fork, and return what became of it."""
-    command = Command(arguments, folder=folder, environment=environment)
+    command = Command(arguments, folder=folder, environment=environment, fork_workers=True)
     try:
         out, err = command.communicate(timeout)
     finally:
@@ -94,11 +104,13 @@ def run(
     return subprocess.CompletedProcess(command.arguments, command.wait(), out, err)
 
 
-def _call(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:
+def _call(arguments: list[str], folder: Path, environment: dict[str, str], said: Path, *, fork_workers: bool) -> None:
     """Become the command: its folder, its environment and nothing else, and its output into files."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if fork_workers:
+        _fork_workers()
     for number in (1, 2):
         os.dup2(os.open(said / str(number), os.O_WRONLY | os.O_CREAT), number)
     sys.path.insert(0, str(folder))
@@ -106,3 +118,20 @@ def _call(arguments: list[str], folder: Path, environment: dict[str, str], said:
     from digits.cli import main
 
     main()
+
+
+def _fork_workers() -> None:
+    """Let what is to be spawned be forked from where this process was, with this one's environment all the same."""
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]  # it does, at a known address
+
+    def start(process: Any) -> popen_forkserver.Popen:
+        process._target = partial(_with, dict(os.environ), process._target)
+        return popen_forkserver.Popen(process)
+
+    SpawnProcess._Popen = staticmethod(start)  # type: ignore[assignment]
+
+
+def _with(environment: dict[str, str], target: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments, **named)

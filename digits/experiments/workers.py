@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -227,7 +226,7 @@ def _start_worker() -> None:
 
 def _end_with_parent() -> None:
     """End this process when its parent has: nobody waits for what it computes, and another run may compute the same."""
-    parent = multiprocessing.parent_process()  # unlike os.getppid(), right even if it ended while this one started
-    while parent is not None and os.getppid() == parent.pid:
-        time.sleep(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()  # a pipe tells, however it ended, and even if it did while this one started
     os._exit(1)
