@@ -233,18 +233,38 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def prefect_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all processes of this session share, for databases that hold nothing but their tables."""
+    folder = tmp_path_factory.getbasetemp().parent / "tables"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_state(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a Prefect server, with a database whose tables are there: to make them takes 13 seconds."""
     folder = tmp_path_factory.mktemp("prefect")
-    tables = tmp_path_factory.getbasetemp().parent / "prefect-tables"  # one for all processes of this session
-    tables.mkdir(exist_ok=True)
-    with only_one(tables / "lock"):
+    with only_one(tables / "prefect.lock"):
         if not (tables / "prefect.db").exists():
             environment = {**os.environ, "PREFECT_HOME": str(tables), "DO_NOT_TRACK": "1"}
             command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
             subprocess.run(command, env=environment, check=True, capture_output=True)
     shutil.copy(tables / "prefect.db", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tables: Path) -> Path:
+    """Return the database of an MLflow store that holds nothing: to make its tables takes a second."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store = tables / "mlflow.db"
+    with only_one(tables / "mlflow.lock"):
+        if not store.exists():
+            made = store.with_suffix(".new")
+            SqlAlchemyStore(f"sqlite:///{made}", str(tables / "artifacts"))
+            made.rename(store)
+    return store
 
 
 @pytest.fixture(scope="session")
@@ -263,15 +283,20 @@ def prefect_url(prefect_state: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def make_checkout(root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Callable[..., Checkout]:
-    """Return a function that makes a checkout with a few fast families."""
+def make_checkout(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, mlflow_store: Path
+) -> Callable[..., Checkout]:
+    """Return a function that makes a checkout with a few fast families, with or without an empty MLflow store."""
 
-    def make(families: dict[str, Any] | None = None) -> Checkout:
+    def make(families: dict[str, Any] | None = None, *, store: bool = True) -> Checkout:
         folder = tmp_path_factory.mktemp("checkout")
         for name in ("params.yaml", "dvc.yaml", ".dvcignore", "requirements.lock"):
             shutil.copy(root / name, folder / name)
         shutil.copytree(root / "digits", folder / "digits")  # compiled as it is
         shutil.copytree(root / "data" / "sources", folder / "data" / "sources")
+        if store:
+            (folder / "mlflow").mkdir()
+            shutil.copy(mlflow_store, folder / "mlflow/mlflow.db")
         (folder / ".dvc").mkdir()
         (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
         home = tmp_path_factory.mktemp("home")
@@ -340,7 +365,7 @@ def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
 @pytest.fixture(scope="session")
 def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
     """Return a checkout after its first run, with what the run printed; whoever changes it puts it right again."""
-    checkout = make_checkout()
+    checkout = make_checkout(store=False)
     # The one run that is a process of its own from its first line: it shows what loading the libraries says.
     command, environment = checkout.command("run", "digits", "--json"), checkout.environment
     checkout.first = subprocess.run(

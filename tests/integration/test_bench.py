@@ -14,6 +14,7 @@ from digits.experiments.workers import WorkerPool
 from digits.models.families import FAMILIES
 from digits.project import Project
 from digits.steps.data import load_split
+from tests.watch import Watch
 
 PARAMS: dict[str, dict[str, Any]] = {"extra_trees": {"trees": 10}, "svm": {}, "cnn": {"epochs": 1}}
 
@@ -36,11 +37,13 @@ def test_side_by_side_and_one_by_one_give_the_same_bits(ran: Any, tmp_path: Path
     assert found[0] == found[1]
 
 
-def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: Any) -> None:
+def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: Any, tmp_path: Path) -> None:
     """`digits bench overhead` compares every family, an ensemble too; one that fails in the pipeline is named.
 
-    A ratio above the limit is an error, after all figures were printed.
+    A ratio above the limit is an error, after all figures were printed. Of all tools and servers in a whole run, none
+    sends anything anywhere.
     """
+    watch = Watch(tmp_path)
     families = {
         "decision_tree": {"components": 10},
         "mlp": {"epochs": 3},
@@ -48,7 +51,9 @@ def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: A
         "voting": {"members": ["decision_tree", "mlp"]},
     }
     checkout = make_checkout(families)
-    done = checkout.digits("bench", "overhead", "digits", "--limit", "0.01", "--json", DIGITS_WORKERS="2")
+    done = checkout.digits(
+        "bench", "overhead", "digits", "--limit", "0.01", "--json", DIGITS_WORKERS="2", **watch.environment
+    )
     assert done.returncode == 1, done.stderr
     assert done.stdout, done.stderr
     figures = json.loads(done.stdout)
@@ -56,6 +61,7 @@ def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: A
     assert done.stderr.splitlines()[-1] == f"digits: {said}"
     assert (figures["families"], figures["failed"]) == (len(families) - 1, ["k_nearest_neighbors"])
     assert figures["different_metrics"] == []
+    assert watch.seen() == []
 
 
 def test_families_are_measured_beside_plain_scripts(ran: Any) -> None:

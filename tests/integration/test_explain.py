@@ -69,8 +69,9 @@ def _run_of(ran: Any, family: str) -> str:
     return next(str(row["run_id"]) for row in json.loads(ran.first.stdout) if row["family"] == family)
 
 
-def test_a_fresh_checkout_stays_fresh(checkout: Any) -> None:
+def test_a_fresh_checkout_stays_fresh(make_checkout: Any) -> None:
     """Before the first run everything is to be trained for want of a split, and not even a store is made."""
+    checkout = make_checkout(store=False)
     before = _files(checkout.root)
     assert _printed(checkout) == {name: ("train", [("data", "no split; run `digits run digits`")]) for name in FAMILIES}
     done = checkout.digits("explain", "digits")

@@ -126,8 +126,9 @@ def test_what_is_no_fit_is_one_line(ran: Any) -> None:
     assert "no run nonsense in MLflow at sqlite:///" in done.stderr
 
 
-def test_a_replay_makes_no_store(checkout: Any) -> None:
+def test_a_replay_makes_no_store(make_checkout: Any) -> None:
     """Where nothing was fitted yet, nothing is made to say so."""
+    checkout = make_checkout(store=False)
     with pytest.raises(MissingError, match="nothing was ever fitted here"):
         replay(checkout.project, "nonsense", settings=Settings.load(checkout.root))
     assert not (checkout.root / "mlflow").exists()
