@@ -47,6 +47,16 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(ROOT / name, quiet=1)
 
 
+#: Files that take minutes, the longest first: begun last, one of them would run while the other processes have nothing.
+LONG = ("team", "servers", "two_doors", "registry_stores", "kill", "bench", "cluster", "when_things_fail", "registry")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take minutes first."""
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(autouse=True)
 def _no_server() -> Iterator[None]:
     """Forget the store, which MLflow keeps and leaves in the environment, also before the next module's fixtures."""

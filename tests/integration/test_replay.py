@@ -82,7 +82,7 @@ def test_where_git_has_the_recorded_code(kept: Any, dirty: str, words: str) -> N
 
 def test_other_images_stand_in_the_way(kept: Any) -> None:
     """Where the split is another one than the recorded, both are named, and nothing is fitted."""
-    kept.params(split={"test": {"take": "last", "rows": 700}})
+    kept.params(split={"validation": {"take": "folds", "folds": 4, "shuffle": False}})
     split(kept.project, "digits")
     done = replay(kept.project, _run_id(kept, "decision_tree"), settings=Settings.load(kept.root))
     assert [change.component for change in done.obstacles] == ["data"]
