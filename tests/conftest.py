@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import gzip
 import hashlib
 import os
@@ -29,12 +30,15 @@ from digits.data.sources import MnistSource
 from digits.experiments.tracking import Tracking
 from digits.files import only_one
 from digits.project import Project
-from digits.settings import Settings
+from digits.settings import GARBAGE_THRESHOLD, Settings
 from digits.steps.memory import tracking
 from tests import forked
 from tests.versions import State, evaluated
 
 ROOT = Path(__file__).parents[1]
+
+# As in a command: looking for garbage among the libraries' millions of objects takes a second each time.
+gc.set_threshold(GARBAGE_THRESHOLD)
 
 # A test's connection to a store ends with each question: what other processes, or `kept`, do to the file is seen.
 os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
@@ -386,21 +390,23 @@ def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
 
 
 @contextmanager
-def keeping(folder: Path, names: Iterable[str], copies: Path) -> Iterator[None]:
-    """Put right again, from copies, what the block changes in these files and folders of a folder."""
-    present = [name for name in names if (folder / name).exists()]
-    for name in present:
-        source = folder / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, copies / name)
+def keeping(folder: Path, names: Iterable[str]) -> Iterator[None]:
+    """Put right again what the block changes in these files and folders of a folder; the first one copies them."""
+    copies = folder.with_name(f"{folder.name}-copy")
+    if not copies.exists():
+        copies.mkdir()
+        for name in names:
+            if (source := folder / name).exists():
+                (shutil.copytree if source.is_dir() else shutil.copy2)(source, copies / name)
     yield
-    for name in present:
-        _restore(folder / name, copies / name)
+    for copy in copies.iterdir():
+        _restore(folder / copy.name, copy)
 
 
 @pytest.fixture
-def kept(ran: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+def kept(ran: Checkout) -> Iterator[Checkout]:
     """Return the checkout that ran; what a test changes in it is put right again."""
-    with keeping(ran.root, CHANGEABLE, tmp_path):
+    with keeping(ran.root, CHANGEABLE):
         yield ran
 
 
@@ -424,12 +430,12 @@ def _stocked(make_checkout: Callable[..., Checkout]) -> Checkout:
 
 
 @pytest.fixture
-def stocked(_stocked: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+def stocked(_stocked: Checkout) -> Iterator[Checkout]:
     """Return a checkout with four versions; what a test changes in it is put right again.
 
     Version 1 is in production, 2 is better, 3 as good as 2, 4 worse than 1 and staged.
     """
-    with keeping(_stocked.root, CHANGEABLE, tmp_path):
+    with keeping(_stocked.root, CHANGEABLE):
         yield _stocked
 
 
@@ -460,10 +466,18 @@ def stocked_either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 def _restore(target: Path, source: Path) -> None:
     """Make `target` what `source` is, each file in its place: connections to a database stay connected to it."""
-    if source.is_file():
-        shutil.copy2(source, target)
-        return
     for path in sorted(target.rglob("*"), reverse=True):
         if not (source / path.relative_to(target)).exists():
             path.rmdir() if path.is_dir() else path.unlink()
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    for path in (source, *sorted(source.rglob("*"))):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir(exist_ok=True)
+        elif not place.exists() or _written(place) != _written(path):
+            shutil.copy2(path, place)
+
+
+def _written(path: Path) -> tuple[int, int]:
+    """Return when a file was written and how large it is: a copy has both of the original."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size

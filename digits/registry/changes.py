@@ -36,7 +36,7 @@ class Changes:
     actor
         Whom the ledger names.
     lock
-        File that whoever moves an alias on this machine holds while it does.
+        File that whoever moves an alias from this checkout holds while it does.
     """
 
     def __init__(self, registry: Registry, *, actor: str, lock: Path) -> None:
@@ -62,13 +62,19 @@ class Changes:
                 log.warning("a dead process had begun the %s of version %s; nothing moved", entry.action, entry.version)
         return completed
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody else in this checkout move an alias in the block; whoever moves one does so in such a block."""
+        with only_one(self._lock):
+            yield
+
     def begin(self, action: Action, *, stage: str, version: int, reason: str) -> Entry:
         """Announce a change.
 
         Raises
         ------
         BusyError
-            Another one was announced before and is under way; a rollback waits for rollbacks alone.
+            Another one is under way that goes first; see `Ledger.rival`.
         """
         before = self._stages.holders().get(_alias(stage))
         entry = self._ledger.begin(
@@ -79,7 +85,7 @@ class Changes:
         return entry
 
     def carry_out(self, entry: Entry, *, outcome: Outcome, reason: str) -> Entry:
-        """Do what was announced.
+        """Do what was announced; to be called in a block of `alone`.
 
         Raises
         ------
@@ -87,12 +93,11 @@ class Changes:
             Somebody else was faster, or the entry was ended meanwhile.
         """
         # The last look before the alias moves: between the two, MLflow lets nobody hold anything.
-        with only_one(self._lock):
-            self._look_again(entry)
-            moving = self._ledger.moving(entry, outcome=outcome, reason=reason)
-            if moving.action != "archive":
-                self._stages.give(moving.stage, moving.version)
-            return self._end_moved(moving)
+        self._look_again(entry)
+        moving = self._ledger.moving(entry, outcome=outcome, reason=reason)
+        if moving.action != "archive":
+            self._stages.give(moving.stage, moving.version)
+        return self._end_moved(moving)
 
     def refuse(self, entry: Entry, *, reason: str) -> Entry:
         """Record that it is not done, and why."""
@@ -133,9 +138,12 @@ class Changes:
         """Return whether the one call that counts was made for an entry."""
         if entry.moved is None or entry.outcome not in MOVED:
             return False
+        holders = self._stages.holders()
         if entry.action == "archive":
-            return entry.version not in self._stages.holders().values()
-        return self._stages.holders().get(entry.stage) == entry.version
+            return entry.version not in holders.values()
+        if holders.get(entry.stage) == entry.version:
+            return True
+        return any(_found_moved(other, entry) for other in self._ledger.entries())
 
     def _look_again(self, entry: Entry) -> None:
         if self._ledger.read(entry).status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
@@ -169,6 +177,14 @@ def _overtakes(other: Entry, entry: Entry) -> bool:
     if other.moved is None or not other.has_moved or other.moved <= entry.started or other.run_id == entry.run_id:
         return False
     return other.version == entry.version if other.action == "archive" else other.stage == entry.stage
+
+
+def _found_moved(other: Entry, entry: Entry) -> bool:
+    """Return whether another change, made since, shows that the alias had moved to the version of an entry before."""
+    if other.moved is None or entry.moved is None or not other.has_moved or other.moved < entry.moved:
+        return False
+    taken_on = entry.stage == STAGING and other.stage != STAGING and other.version == entry.version
+    return other.run_id != entry.run_id and (taken_on or (other.stage, other.before) == (entry.stage, entry.version))
 
 
 def _alias(stage: str) -> str:

@@ -40,7 +40,7 @@ class PromoteParams(Section):
     maximum_bytes
         Size of the model's files.
     minimum_robust_accuracy
-        Kind of harm → accuracy that must be left at its reference strength; kinds that are not named are not asked.
+        Kind of harm → accuracy that must be left at its reference strength; kinds that are not named are shown alone.
     margin
         How much less accuracy a cheaper challenger may have than the champion, in ``[0, 1]``.
     cheaper_by
@@ -181,7 +181,8 @@ def _absolute(found: Examination, *, params: PromoteParams) -> Iterator[Criterio
     yield _at_most("calibration error", metrics.calibration_error, params.maximum_calibration_error)
     yield _at_most("seconds per image", found.cost.batch_seconds, params.maximum_seconds)
     yield _at_most("bytes", found.cost.model_bytes, params.maximum_bytes)
-    for kind, bound in sorted(params.minimum_robust_accuracy.items()):
+    for kind in sorted({*left, *params.minimum_robust_accuracy}):
+        bound = params.minimum_robust_accuracy.get(kind, 0.0)  # what is not asked is shown
         yield _at_least(f"accuracy under {kind}", left.get(kind, 0.0), bound)
 
 

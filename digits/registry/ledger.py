@@ -21,7 +21,7 @@ from digits.registry.history import UNDER_WAY, WAITING, Action, Entry, Outcome
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["EXPERIMENT", "Ledger"]
+__all__ = ["EXPERIMENT", "LEASE", "Ledger"]
 
 EXPERIMENT = "promotions"
 TAG_DATASET, TAG_ACTION, TAG_WANTED, TAG_VERSION, TAG_BEFORE = "dataset", "action", "stage", "version", "version.before"
@@ -32,8 +32,9 @@ GATE = "gate.json"
 
 _STATUS: dict[Outcome, str] = {"withdrawn": "KILLED", "abandoned": "KILLED", "failed": "FAILED"}
 
-#: So long may a change take, beside the time that a person has to answer; whoever takes longer counts as dead.
-LEASE = timedelta(hours=1)
+#: So long may a change take, beside the time that a person has to answer, and the move of its alias; after it the
+#: process counts as dead.
+LEASE, MOVING = timedelta(hours=1), timedelta(minutes=5)
 
 #: Clocks of two machines may differ by this.
 SKEW = timedelta(minutes=5)
@@ -122,10 +123,12 @@ class Ledger:
         return replace(answered, status=UNDER_WAY, deadline=deadline)
 
     def moving(self, entry: Entry, *, outcome: Outcome, reason: str) -> Entry:
-        """Say that the alias moves now, what that will be, and why."""
+        """Say that the alias moves now, what that will be, and why; what is left takes no more than a few calls."""
         moved = datetime.now(UTC)
-        self._say(entry, {TAG_OUTCOME: outcome, TAG_REASON: reason, TAG_MOVED: moved.isoformat()})
-        return replace(entry, moved=moved, outcome=outcome, reason=reason)
+        deadline = moved + MOVING
+        said = {TAG_OUTCOME: outcome, TAG_REASON: reason, TAG_MOVED: moved.isoformat()}
+        self._say(entry, {**said, TAG_DEADLINE: deadline.isoformat()})
+        return replace(entry, moved=moved, outcome=outcome, reason=reason, deadline=deadline)
 
     def finish(self, entry: Entry, *, outcome: Outcome, reason: str | None = None) -> Entry:
         """End an entry."""
@@ -148,18 +151,17 @@ class Ledger:
         return has_died(entry.process) or datetime.now(UTC) > entry.deadline + SKEW
 
     def rival(self, entry: Entry) -> Entry | None:
-        """Return another change of the same stage that is under way and was begun before this one, if there is any.
+        """Return another change of the same stage that is under way and goes before this one, if there is any.
 
-        A rollback is for when something is wrong now: it goes before whatever else is under way, which finds so out.
+        The one that was begun first does, but a rollback is for when something is wrong now: it goes before all else.
         """
-        mine = (entry.started, entry.run_id)
+        mine = (entry.action != "rollback", entry.started, entry.run_id)
         rivals = [
             other
             for other in self.unfinished()
             if other.status == UNDER_WAY
-            and (other.started, other.run_id) < mine
+            and (other.action != "rollback", other.started, other.run_id) < mine
             and other.lanes & entry.lanes
-            and (entry.action != "rollback" or other.action == "rollback")
             and not self.is_dead(other)
         ]
         return rivals[0] if rivals else None

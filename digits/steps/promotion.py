@@ -93,7 +93,7 @@ def propose(
         if entry := _promoted(registry, chosen, to=to):
             return Proposal(entry, None, forced=force, asks=False, done=True)
         entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
-        proposal = Proposal(entry, None, forced=force, asks=asks, params=params)
+        proposal = Proposal(entry, None, forced=force, asks=asks, bounds=params.bounds)
         with changes.recorded(entry):
             if to == STAGING:
                 with registry.files(chosen, whole=True):
@@ -103,9 +103,10 @@ def propose(
                 # The ledger's champion, also where somebody has moved or taken away the alias by hand.
                 recorded = known(registry.ledger.entries()).holders
                 champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
-                decision = _judged(project, registry, chosen, champion=champion, force=force)
+                rows = load_split(project, dataset)
+                decision = _judged(project, registry, chosen, split=rows, champion=champion, force=force)
                 registry.ledger.log_decision(entry, decision)
-                proposal = replace(proposal, decision=decision)
+                proposal = replace(proposal, decision=decision, split=rows.digest)
                 log.info("the gate, of %s: %s", chosen, decision.reason, extra={"proposal": proposal})
     return proposal
 
@@ -157,13 +158,23 @@ def conclude(
         forced = decision is not None and not decision.passed
         why = entry.reason or (decision.reason if decision else "")
         if proposal.asks:  # who was asked may have taken days
-            if proposal.params is None or project.params(dataset).promote.bounds != proposal.params.bounds:
-                raise BusyError(f"the bounds of the gate of {dataset} were changed while a person was asked; ask again")
-            with registry.files(registry.version(entry.version), whole=True):
-                pass
-        done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
+            _ensure_still_so(project, registry, proposal)
+        with changes.alone():
+            done = changes.carry_out(entry, outcome="forced" if forced else "promoted", reason=why)
         report("promote", subject=name, state="done", detail=f"@{entry.stage}")
         return done
+
+
+def _ensure_still_so(project: Project, registry: Registry, proposal: Proposal) -> None:
+    """Raise unless bounds, test rows and files are what they were when a person was asked."""
+    if project.params(registry.dataset).promote.bounds != proposal.bounds:
+        raise BusyError(
+            f"the bounds of the gate of {registry.dataset} were changed while a person was asked; ask again"
+        )
+    if load_split(project, registry.dataset).digest != proposal.split:
+        raise BusyError(f"{registry.dataset} was split anew while a person was asked; ask again")
+    with registry.files(registry.version(proposal.entry.version), whole=True):
+        pass
 
 
 def opened(project: Project, *, memory: Tracking) -> tuple[Registry, Changes]:
@@ -211,24 +222,24 @@ def _chosen(registry: Registry, version: int | None) -> ModelVersion:
 
 
 def _judged(
-    project: Project, registry: Registry, chosen: ModelVersion, *, champion: int | None, force: bool
+    project: Project, registry: Registry, chosen: ModelVersion, *, split: Split, champion: int | None, force: bool
 ) -> Decision:
     """Examine both versions here and now, one after the other, and ask the gate."""
-    params, rows = project.params(registry.dataset), load_split(project, registry.dataset)
-    rows.snapshot.verify()  # nothing is decided on other images than those that were validated
-    validated = is_validated(project, rows.snapshot)
-    challenger = _examined(registry, chosen, split=rows, params=params.evaluate, validated=validated, whole=True)
+    params = project.params(registry.dataset)
+    split.snapshot.verify()  # nothing is decided on other images than those that were validated
+    validated = is_validated(project, split.snapshot)
+    challenger = _examined(registry, chosen, split=split, params=params.evaluate, validated=validated, whole=True)
     defender: Examination | None = None
     lost: tuple[Criterion, ...] = ()
     if champion is not None and champion != chosen.version:
         try:
             serves = registry.version(champion)  # which somebody may have deleted
-            if serves.split != rows.digest:
+            if serves.split != split.digest:
                 log.warning("%s was fitted on another split: it may have learned from today's test images", serves)
             defender = (
                 challenger
                 if serves.digest == chosen.digest
-                else _examined(registry, serves, split=rows, params=params.evaluate, validated=validated)
+                else _examined(registry, serves, split=split, params=params.evaluate, validated=validated)
             )
         except MissingError as error:
             if not force:
@@ -250,12 +261,15 @@ def _examined(
 ) -> Examination:
     """Examine a version, loaded after its files, or the whole package, were held against their digest."""
     with registry.files(version, whole=whole) as folder:
-        scored = score_on_test(
-            artifact.load(folder),
-            split=split,
-            model=folder,
-            threads=version.threads,
-            confidence=params.confidence,
-            n_harmed=params.corrupted_images,
-        )
+        try:
+            scored = score_on_test(
+                artifact.load(folder),
+                split=split,
+                model=folder,
+                threads=version.threads,
+                confidence=params.confidence,
+                n_harmed=params.corrupted_images,
+            )
+        except ValueError as error:  # the dataset's images may be of another size by now
+            raise MissingError(f"{version} cannot read today's images: {error}") from error
     return Examination.of_scored(scored, split=split, validated=validated, unseen=version.split == split.digest)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from digits.registry.gate import Decision, PromoteParams
+from digits.registry.gate import Decision
 from digits.registry.history import Entry
 
 __all__ = ["Answer", "Proposal", "Stage"]
@@ -38,8 +39,8 @@ class Proposal:
         Whether a person has to agree.
     done
         Whether there is nothing left to do.
-    params
-        The bounds that the gate was asked by.
+    bounds, split
+        What the gate was asked by, and the digest of the split whose test rows were read; a person agrees to these.
     """
 
     entry: Entry
@@ -47,7 +48,8 @@ class Proposal:
     forced: bool
     asks: bool
     done: bool = False
-    params: PromoteParams | None = None
+    bounds: Mapping[str, Any] | None = None
+    split: str = ""
 
     @property
     def accepted(self) -> bool:

@@ -73,7 +73,7 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         if version is None:
             snapshot = Snapshot.load(project.snapshot(dataset))
             version = registry.create(best, snapshot=snapshot, decision=decision, tags=project.git_tags())
-        with alone(project, dataset, PRODUCTION, STAGING, wait=True):
+        with alone(project, dataset, PRODUCTION, STAGING, wait=True), changes.alone():
             changes.settle()
             _place(registry.version(version.version), damaged, registry, changes, decision, asks=params.approval)
         version = registry.version(version.version)
@@ -95,9 +95,12 @@ def _place(
     if PRODUCTION in version.aliases:
         return
     action: Action = "promote"
-    serves = registry.stages.holders().get(PRODUCTION)
-    has_served = known(registry.ledger.entries()).production  # an alias that is gone was taken away by somebody
-    same = (item.version for item in damaged if (item.version, item.digest) == (serves, version.digest))
+    serves, ledger = registry.stages.holders().get(PRODUCTION), known(registry.ledger.entries())
+    has_served = ledger.production  # an alias that is gone was taken away by somebody
+    champion = (
+        serves if ledger.holders.get(PRODUCTION) == serves else None
+    )  # nothing for one that was put there by hand
+    same = (item.version for item in damaged if (item.version, item.digest) == (champion, version.digest))
     if replaced := next(same, None):
         action, stage = "replace", PRODUCTION
         reason = f"the same model as version {replaced}, whose files are damaged"

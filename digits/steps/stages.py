@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 
-from digits.errors import MissingError, ParamsError
+from digits.errors import BusyError, MissingError, ParamsError
 from digits.events import report
 from digits.experiments.connection import answering
 from digits.experiments.tracking import Tracking
 from digits.project import Project
 from digits.registry.history import Entry, known
+from digits.registry.ledger import LEASE
 from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
@@ -32,24 +34,30 @@ def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = 
     MissingError
         No version served before.
     BusyError
-        Another rollback is under way.
+        Another rollback is under way, or the version that serves is another one since a moment ago.
     """
     registry, changes = opened(project, memory=memory)
     for entry in changes.settle():
-        if entry.action == "rollback":
+        if entry.action == "rollback" and datetime.now(UTC) - entry.time < LEASE:  # else it was another trouble
             return entry
-    serves = registry.stages.holders().get(PRODUCTION)
-    target = _before(registry, serves)
-    entry = changes.begin("rollback", stage=PRODUCTION, version=target, reason=reason)
-    with changes.recorded(entry):
-        done = changes.carry_out(entry, outcome="rolled back", reason=reason)
+    meant = registry.stages.holders().get(PRODUCTION)
+    with changes.alone():
+        serves = registry.stages.holders().get(PRODUCTION)
+        if serves != meant:
+            raise BusyError(f"version {serves} of {registry.name} serves since a moment ago; look whether it is right")
+        target = _before(registry, serves)
+        entry = changes.begin("rollback", stage=PRODUCTION, version=target, reason=reason)
+        with changes.recorded(entry):
+            if entry.before != serves:
+                raise BusyError(f"version {entry.before} of {registry.name} serves since a moment ago; ask again")
+            done = changes.carry_out(entry, outcome="rolled back", reason=reason)
     report("rollback", subject=registry.name, state="done", detail=f"version {target} serves again")
     return done
 
 
 def _before(registry: Registry, serves: int | None) -> int:
     """Return the last version that served before the one that serves now and whose files are whole."""
-    served = known(registry.ledger.entries()).production
+    served = known(entry for entry in registry.ledger.entries() if not entry.is_open).production
     earlier = served[:-1] if served and served[-1] == serves else served
     for number in reversed(earlier):
         if number == serves:
@@ -77,11 +85,12 @@ def archive(project: Project, dataset: str, *, version: int, memory: Tracking, r
         There is none of that number.
     """
     registry, changes = opened(project, memory=memory)
-    with alone(project, dataset, PRODUCTION, STAGING):
+    with alone(project, dataset, PRODUCTION, STAGING), changes.alone():
         for entry in changes.settle():
             if entry.action == "archive" and entry.version == version:
                 return entry
-        if PRODUCTION in registry.version(version).aliases:
+        champion = known(registry.ledger.entries()).holders.get(PRODUCTION)  # also where somebody took its alias away
+        if PRODUCTION in registry.version(version).aliases or version == champion:
             raise ParamsError(
                 f"version {version} of {registry.name} serves and cannot be archived; promote another version, or "
                 f"`digits registry rollback {dataset}`"
@@ -120,7 +129,11 @@ def faults(project: Project, *, memory: Tracking) -> list[str]:
     """Return a line for each alias or stage that was set by hand, and for each version whose files were changed."""
     registry, changes = opened(project, memory=memory)
     changes.settle()
-    found = registry.moved_by_hand() or registry.stages.faults()  # the mirrors do not follow an alias moved by hand
+    found = registry.moved_by_hand()
+    if not found and not any(entry.moved for entry in registry.ledger.unfinished()):
+        found = (
+            registry.stages.faults()
+        )  # mirrors follow no alias that was moved by hand, and one that moves a call later
     return found + [fault for version in registry.versions() if (fault := registry.fault(version))]
 
 

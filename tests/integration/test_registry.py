@@ -15,9 +15,9 @@ from digits.errors import BusyError, GateFailed, MissingError, ParamsError
 from digits.files import only_one
 from digits.registry.history import holder_at
 from digits.registry.versions import Registry
-from digits.steps import data, promotion, stages
+from digits.steps import data, promotion, registration, stages
 from digits.steps.proposal import Answer
-from tests.versions import NAME, history, model_file, promote, serves, told
+from tests.versions import NAME, damaged, evaluated, history, model_file, promote, serves, told
 
 
 def test_a_better_challenger_is_promoted(stocked: Any) -> None:
@@ -136,11 +136,55 @@ def test_a_rollback_waits_for_no_promotion(stocked: Any) -> None:
     assert serves(stocked) == 1
     _, changes = promotion.opened(stocked.project, memory=memory)
     with (
+        changes.alone(),
         pytest.raises(BusyError, match=r"the rollback of version 1 of digits by .+ came in between"),
         changes.recorded(elsewhere),
     ):
         changes.carry_out(elsewhere, outcome="promoted", reason="")
     assert serves(stocked) == 1
+
+
+@pytest.mark.parametrize("gave", [False, True], ids=["announced", "moved"])
+def test_a_rollback_over_what_died_elsewhere_goes_back(stocked: Any, gave: bool) -> None:
+    """Whether the alias had moved or not when the promotion died, it goes back, and the ledger says what was."""
+    memory = stocked.memory()
+    promote(stocked, version=2)
+    registry, _ = promotion.opened(stocked.project, memory=memory)
+    ledger = registry.ledger
+    dead = ledger.begin("promote", stage="production", version=3, before=2, actor="Bob", reason="")
+    ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
+    ledger.moving(dead, outcome="promoted", reason="")
+    if gave:
+        registry.stages.give("production", 3)
+    served = datetime.now(UTC)
+    assert stages.rollback(stocked.project, "digits", memory=memory).version == (2 if gave else 1)
+    ledger._client.set_tag(dead.run_id, "deadline", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    entries = history(stocked)
+    assert {entry.run_id: entry.outcome for entry in entries}[dead.run_id] == ("promoted" if gave else "abandoned")
+    held = holder_at(entries, served)
+    assert held is not None
+    assert held.version == (3 if gave else 2)
+    assert stages.faults(stocked.project, memory=memory) == []
+
+
+def test_a_version_that_was_put_in_production_by_hand_is_not_replaced(stocked: Any) -> None:
+    """Damaged as it is, nothing takes its place without the gate: the ledger knows of another champion."""
+    memory = stocked.memory()
+    memory.client.set_registered_model_alias(NAME, "production", "4")
+    with damaged(stocked, 4):
+        evaluation = evaluated(stocked, "extra_trees", memory=memory)
+        made = registration.register(stocked.project, "digits", memory=memory, evaluation=evaluation)
+    assert made.version == 5
+    assert serves(stocked) == 4
+    assert any("somebody moved it by hand" in line for line in stages.faults(stocked.project, memory=memory))
+
+
+def test_the_champion_of_the_ledger_is_not_archived(stocked: Any) -> None:
+    """Nor where somebody has taken its alias away: what comes next is still held against it."""
+    memory = stocked.memory()
+    memory.client.delete_registered_model_alias(NAME, "production")
+    with pytest.raises(ParamsError, match="serves and cannot be archived"):
+        stages.archive(stocked.project, "digits", version=1, memory=memory)
 
 
 def test_a_stage_that_was_set_by_hand_is_reported_and_put_right(stocked: Any) -> None:
@@ -170,7 +214,7 @@ def test_a_champion_that_somebody_deleted_can_be_replaced_by_force(stocked: Any)
     assert stages.faults(stocked.project, memory=stocked.memory()) == []
 
 
-@pytest.mark.parametrize("meanwhile", ["archived", "back and forth", "damaged", "other bounds"])
+@pytest.mark.parametrize("meanwhile", ["archived", "back and forth", "damaged", "other bounds", "new split"])
 def test_an_approval_counts_for_what_was_shown(stocked: Any, meanwhile: str) -> None:
     """What was archived, overtaken, damaged or asked for more meanwhile does not serve by an old answer."""
     stocked.params(promote={"approval": "required"})
@@ -185,6 +229,9 @@ def test_an_approval_counts_for_what_was_shown(stocked: Any, meanwhile: str) -> 
         stages.rollback(stocked.project, "digits", memory=memory)
     elif meanwhile == "other bounds":
         stocked.params(promote={"minimum_recall": 0.31})
+    elif meanwhile == "new split":
+        stocked.params(split={"validation": {"take": "fraction", "fraction": 0.3}})
+        data.split(stocked.project, "digits")
     else:
         model = model_file(stocked, 2)
         model.write_bytes(model.read_bytes()[:-1])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from digits.experiments.conditions import Condition
 from digits.experiments.cost import Cost
 from digits.experiments.metrics import Metrics, score
+from digits.experiments.robustness import at_reference
 from digits.registry.examination import Examination
 from digits.registry.gate import PromoteParams, decide
 
@@ -153,7 +154,7 @@ def test_every_criterion_is_listed_and_decides(
     met = {
         group: [c.passed for c in decision.criteria if c.group == group] for group in ("absolute", "better", "cheaper")
     }
-    assert len(met["absolute"]) == 8 + len(params.minimum_robust_accuracy)
+    assert len(met["absolute"]) == 8 + len({*params.minimum_robust_accuracy, *at_reference(challenger.conditions)})
     assert (len(met["better"]), len(met["cheaper"])) == ((1, 3) if champion else (0, 0))
     replaces = champion is None or all(met["better"]) or all(met["cheaper"])
     assert decision.passed == (all(met["absolute"]) and replaces)
