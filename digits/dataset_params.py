@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
 
 from digits.data.bounds import ValidateParams
 from digits.data.sources import IngestParams
@@ -102,29 +104,61 @@ class DatasetParams(Section):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ParamsError(_one_line(error, section=path)) from error
+            raise ParamsError(_one_line(error, content, section=path)) from error
 
 
-def _one_line(error: ValidationError, *, section: str) -> str:
+def _one_line(error: ValidationError, content: Any, *, section: str) -> str:
     """Return the first fault with the path of its key, and how many more there are."""
-    first, *others = error.errors()
-    path = ".".join([section, *map(str, first["loc"])])
-    more = f" (and {len(others)} more)" if others else ""
+    faults: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for fault in error.errors():
+        faults.setdefault(_keys(fault["loc"], content), []).append(fault)
+    keys, (first, *others) = next(iter(faults.items()))
+    path = ".".join([section, *keys])
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _keys_beside(first["loc"])
         return f"{path} is not a known key{f'; known are {known}' if known else ''}{more}"
-    message = first["msg"].removeprefix("Value error, ")
+    # Where a key takes values of several kinds, each says what it wants.
+    wanted = " or ".join(dict.fromkeys(fault["msg"].removeprefix("Value error, ") for fault in (first, *others)))
     found = "" if isinstance(first["input"], dict) else f" is {first['input']!r}"
-    return f"{path}{found}: {message}{more}"
+    return f"{path}{found}: {wanted}{more}"
+
+
+def _keys(path: tuple[int | str, ...], content: Any) -> tuple[str, ...]:
+    """Return the keys of `content` that lead to a fault; between them pydantic names kinds that a value may have."""
+    keys: list[str] = []
+    sections: list[type[Section]] = [DatasetParams]
+    for part in path:
+        if len(sections) > 1:
+            sections = _of_kind(sections, part)
+        elif isinstance(content, list if isinstance(part, int) else dict):
+            keys.append(str(part))
+            sections = _below(sections, part)
+            content = dict(enumerate(content) if isinstance(content, list) else content).get(part)
+    return tuple(keys)
 
 
 def _keys_beside(path: tuple[int | str, ...]) -> str:
-    """Return the keys that the section at `path` may hold, but for its last part; empty where that is not plain."""
-    section: Any = DatasetParams
+    """Return the keys that the section at `path` may hold, but for its last part."""
+    sections: list[type[Section]] = [DatasetParams]
     for part in path[:-1]:
-        keys = {field.alias or name: field.annotation for name, field in section.model_fields.items()}
-        options = (keys.get(str(part)), *get_args(keys.get(str(part))))
-        section = next((item for item in options if isinstance(item, type) and issubclass(item, Section)), None)
-        if section is None:
-            return ""
-    return ", ".join(field.alias or name for name, field in section.model_fields.items())
+        sections = _of_kind(sections, part) if len(sections) > 1 else _below(sections, part)
+    return ", ".join(field.alias or name for section in sections for name, field in section.model_fields.items())
+
+
+def _of_kind(sections: Sequence[type[Section]], kind: int | str) -> list[type[Section]]:
+    """Return the one of several sections that pydantic chose, by the value of the field that tells them apart."""
+    return [section for section in sections if kind in {field.default for field in section.model_fields.values()}]
+
+
+def _below(sections: Sequence[type[Section]], key: int | str) -> list[type[Section]]:
+    """Return the sections among which the key of a section leaves a choice; none where it has a plain value."""
+    fields = {field.alias or name: field for section in sections for name, field in section.model_fields.items()}
+    return _sections(fields[str(key)].annotation) if key in fields else []
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    """Return the sections among which an annotation leaves a choice."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]

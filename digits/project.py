@@ -83,11 +83,14 @@ class Project:
             The dataset is not in ``params.yaml``, or the file holds an unknown key, a wrong type or a value out of
             range; the message names the key's path.
         """
-        section = self.section(dataset)
+        wanted, sections = self.section(dataset), self._read()
         from digits.dataset_params import DatasetParams  # every family, and with them a second of libraries
 
         try:
-            return DatasetParams.read(section, path=f"datasets.{dataset}")
+            for name, section in sections.items():  # `dvc repro` does one dataset after the other
+                if name != dataset:
+                    DatasetParams.read(section, path=f"datasets.{name}")
+            return DatasetParams.read(wanted, path=f"datasets.{dataset}")
         except ParamsError as error:
             raise ParamsError(f"{PARAMS}: {error}") from error
 
@@ -142,6 +145,11 @@ class Project:
     def lock(self, *names: str) -> Path:
         """File that whoever writes the results of that name holds, so that nothing is made twice at once."""
         return self.state / "locks" / ".".join(names)
+
+    @property
+    def libraries(self) -> Path:
+        """The file that says which versions of libraries are wanted, and by which DVC knows them."""
+        return self.root / "requirements.lock"
 
     @property
     def tracking_uri(self) -> str:

@@ -40,8 +40,10 @@ _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "digits",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "1",
 }
+
+#: What changes bits is the same whatever the user has set.
+_SAME_BITS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
 #: A worker process computes with one thread unless its family asks for more: as many workers as cores, no
 #: oversubscription, and bits that do not depend on what runs beside.
@@ -166,7 +168,9 @@ class Settings(BaseSettings):
 
 
 def prepare_environment(more: Mapping[str, str] | None = None) -> None:
-    """Set what the tools read at import, keeping what the user has set; call it before any of them is imported.
+    """Set what the tools read at import, keeping what the user has set but for what changes results.
+
+    Call it before any of them is imported.
 
     Parameters
     ----------
@@ -175,7 +179,7 @@ def prepare_environment(more: Mapping[str, str] | None = None) -> None:
     """
     for name, value in {**_NO_TELEMETRY, **_QUIET}.items():
         os.environ.setdefault(name, value)
-    os.environ.update(more or {})
+    os.environ.update({**_SAME_BITS, **(more or {})})
 
 
 def environment_without(names: Iterable[str]) -> dict[str, str]:

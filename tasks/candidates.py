@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 import digits
 from digits.data.split import Split
 from digits.experiments.evaluation import Evaluation
+from digits.experiments.libraries import unlocked_libraries
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerDied, Workers
 from digits.project import Project
@@ -24,8 +26,7 @@ from tasks.summary import summary
 
 __all__ = ["evaluate", "fit", "register"]
 
-#: Where DVC reads the versions of libraries.
-LOCK = "requirements.lock"
+log = logging.getLogger(__name__)
 
 
 async def _may_succeed_again(task: Any, task_run: Any, state: Any) -> bool:
@@ -59,7 +60,13 @@ def evaluate(
 
     def stages() -> list[str]:
         """Name what was made of the params, the code and the libraries that lie there now."""
-        if (project.root / LOCK).stat().st_ctime_ns > digits.STARTED:  # which versions have run, it does not say
+        if project.libraries.stat().st_ctime_ns > digits.STARTED:  # which versions have run, it does not say
+            return []
+        used = {name: found for item in fitted for name, found in item.candidate.fingerprint.libraries.items()}
+        if others := unlocked_libraries(used, lock=project.libraries):
+            log.warning(
+                "DVC records nothing: installed is another %s than %s says", ", ".join(others), project.libraries.name
+            )
             return []
         current = candidates.current(project, dataset, [item.candidate for item in fitted])
         fits = [fit_stage(dataset, candidate.family) for candidate in current]

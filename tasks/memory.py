@@ -141,7 +141,7 @@ def _inputs(stage: PipelineStage) -> list[Any]:
 def _commit(stages: Sequence[PipelineStage]) -> None:
     """Record what stages have written, as ``dvc commit --force`` does for each.
 
-    DVC's lock is written once, beside itself, and then takes its place: a kill leaves the old one.
+    DVC's lock is written once, in DVC's own folder, and then takes its place: a kill leaves the old one.
     """
     if not stages:
         return
@@ -149,7 +149,7 @@ def _commit(stages: Sequence[PipelineStage]) -> None:
         stage.save()
         stage.commit()
     repo = stages[0].repo
-    lock, work = Path(repo.root_dir, "dvc.lock"), Path(repo.root_dir, ".state", "dvc.lock")
+    lock, work = Path(repo.root_dir, "dvc.lock"), Path(repo.tmp_dir, "dvc.lock")  # `.state` may be another disk
     work.unlink(missing_ok=True)
     if lock.exists():
         shutil.copy(lock, work)

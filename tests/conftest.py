@@ -167,7 +167,7 @@ FAMILIES: dict[str, Any] = {
 }
 
 #: What a command may change in a checkout.
-CHANGEABLE = ("params.yaml", "dvc.lock", "data", "mlflow", "reports", "digits")
+CHANGEABLE = ("params.yaml", "dvc.lock", "requirements.lock", "data", "mlflow", "reports", "digits")
 
 
 @dataclass

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from digits.cli.display import events_shown, print_leaderboard
 from digits.cli.output import print_json, print_line
 from digits.errors import FitFailed, MissingError
+from digits.experiments.assessment import assess
+from digits.experiments.code import reachable
 from digits.experiments.evaluation import read_evaluation
+from digits.experiments.libraries import library_versions, unlocked_libraries
 from digits.experiments.workers import worker_pool
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
+from digits.steps.data import load_split
 from digits.steps.memory import tracking
 
 __all__ = ["evaluate", "fit", "leaderboard", "register"]
@@ -38,7 +44,10 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
         Print the candidate as JSON.
     """
     project = Project.find()
-    project.params(dataset)  # what is misspelt leaves nothing in MLflow
+    params = project.params(dataset).fit  # what is misspelt leaves nothing in MLflow
+    if family in params.families:
+        print_ = candidates.fingerprint_of(params, family, data=load_split(project, dataset).digest)
+        _ensure_locked(project, print_.libraries)
     settings = Settings.load(project.root)
     memory = tracking(project, dataset, settings=settings)
     # A worker, which starts when there is something to fit: the limit can stop it, and the bits are those of `run`.
@@ -89,6 +98,7 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
     project = Project.find()
     params = project.params(dataset)
     memory = tracking(project, dataset, settings=Settings.load(project.root))
+    _ensure_locked(project, library_versions(reachable(assess.__module__, below="digits.experiments")))
     with events_shown():
         fitted, missing = evaluation.all_remembered(project, dataset, memory=memory)
         if all_ and missing:
@@ -99,6 +109,21 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
         raise FitFailed(f"cannot be scored: {'; '.join(unscored)}; the others are")
     if not evaluation.is_current(project, dataset, done, params=params.evaluate):
         raise FitFailed("params, code or candidates were changed while they were scored; run again")
+
+
+def _ensure_locked(project: Project, libraries: Mapping[str, str]) -> None:
+    """Raise where DVC asks and other libraries are installed than the lock names: DVC would record these as used.
+
+    Raises
+    ------
+    MissingError
+        They are not installed.
+    """
+    if "DVC_STAGE" in os.environ and (others := unlocked_libraries(libraries, lock=project.libraries)):
+        raise MissingError(
+            f"installed is another {', '.join(others)} than {project.libraries.name} names, and DVC would not know; "
+            "run `make setup`, or `make lock` for a new lock"
+        )
 
 
 def register(dataset: str, *, json: bool = False) -> None:

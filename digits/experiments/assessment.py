@@ -19,9 +19,10 @@ from pydantic import Field, NonNegativeInt
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import Candidate
-from digits.experiments.code import code_digests, library_versions, reachable
+from digits.experiments.code import code_digests, reachable
 from digits.experiments.conditions import Condition
 from digits.experiments.cost import Cost
+from digits.experiments.libraries import library_versions
 from digits.experiments.metrics import Metrics
 from digits.experiments.scores import (
     CONDITIONS,

@@ -1,4 +1,4 @@
-"""The code and the libraries that a result depends on, read from the syntax trees of this package's modules.
+"""The code that a result depends on, read from the syntax trees of this package's modules.
 
 Comments and docstrings do not count: they change no result.
 """
@@ -8,12 +8,10 @@ from __future__ import annotations
 import ast
 import gc
 import hashlib
-import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from uuid import uuid4
@@ -21,23 +19,12 @@ from uuid import uuid4
 import digits
 from digits.errors import CodeChangedError
 
-__all__ = ["changed_code", "code_digests", "ensure_unchanged", "library_versions", "reachable", "stale_libraries"]
+__all__ = ["changed_code", "code_digests", "ensure_unchanged", "libraries_of", "reachable"]
 
 _PACKAGE = Path(__file__).parents[1]
 
 #: Held while garbage collection pauses for a syntax tree.
 _parsing = Lock()
-
-#: Import name → distribution, for the libraries that compute.
-_LIBRARIES = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "cv2": "opencv-python-headless",
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-    "skops": "skops",
-}
 
 
 def code_digests(modules: Iterable[str]) -> dict[str, str]:
@@ -69,34 +56,20 @@ def _has_changed(module: str) -> bool:
         return True
 
 
-def library_versions(modules: Iterable[str]) -> dict[str, str]:
-    """Return distribution → version of the numerical libraries that `modules` import, and Python's."""
-    imported = {name for module in modules for name in _imports(module) if name in _LIBRARIES}
-    if "sklearn" in imported:
-        imported.add("scipy")  # whose optimisers and distances scikit-learn's fits are made of
-    return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        **{_LIBRARIES[name]: version(_LIBRARIES[name]) for name in sorted(imported)},
-    }
+def libraries_of(modules: Iterable[str]) -> set[str]:
+    """Return the top-level names of what `modules` import that is neither of this project nor of Python."""
+    names = {name for module in modules for name in _imports(module)}
+    return {name for name in names if "." not in name} - sys.stdlib_module_names
 
 
-def stale_libraries(libraries: Mapping[str, str]) -> list[str]:
-    """Return those distributions of which this process has loaded another version than `libraries` names."""
-    loaded = {distribution: sys.modules.get(name) for name, distribution in _LIBRARIES.items()}
-    return [
-        name
-        for name, wanted in libraries.items()
-        if (module := loaded.get(name)) is not None and not f"{wanted}.".startswith(f"{module.__version__}.")
-    ]
-
-
-def reachable(module: str, *, below: str) -> frozenset[str]:
-    """Return `module` and every module below the package `below` that it imports, directly or not."""
+def reachable(module: str, *, below: str | tuple[str, ...]) -> frozenset[str]:
+    """Return `module` and every module below the package `below`, or several, that it imports, directly or not."""
+    packages = tuple(f"{package}." for package in ((below,) if isinstance(below, str) else below))
     found: set[str] = set()
     waiting = [module]
     while waiting:
         current = waiting.pop()
-        if current not in found and current.startswith(f"{below}."):
+        if current not in found and current.startswith(packages):
             found.add(current)
             waiting += _imports(current)
     return frozenset(found)
@@ -109,11 +82,21 @@ def _imports(module: str) -> frozenset[str]:
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.ImportFrom):
+            origin = _origin(node, module)
+            names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
     inside = {name for name in names if name.startswith("digits.") and _source(name) is not None}
     outside = {name.partition(".")[0] for name in names} - {"digits"}
     return frozenset(inside | outside)
+
+
+def _origin(node: ast.ImportFrom, module: str) -> str:
+    """Return the full name of what an import in `module` takes its names from."""
+    if not node.level:
+        return str(node.module)
+    source = _source(module)
+    inside = module.split(".") + (["__init__"] if source is not None and source.name == "__init__.py" else [])
+    return ".".join([*inside[: -node.level], *([node.module] if node.module else [])])
 
 
 @cache

@@ -21,7 +21,7 @@ from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
 from digits.experiments.comparison import Comparison, better_than, compare, tied_with
 from digits.experiments.leaderboard import Row, ranked
-from digits.experiments.overview import is_drawn
+from digits.experiments.overview import pictures_of
 from digits.experiments.scores import forget_others, read_conditions, read_cost, read_metrics, read_predicted
 from digits.experiments.statistics import claim_p_value
 from digits.files import write_json
@@ -238,7 +238,7 @@ def evaluate(
     if not _is_drawn(path, content):
         draw(rows, split=split, path=path)
     write_json(path / METRICS, _figures(evaluation))
-    write_json(path / DESCRIPTION, content)
+    write_json(path / DESCRIPTION, {**content, "pictures": pictures_of(path)})
     return evaluation
 
 
@@ -273,10 +273,10 @@ def _description(evaluation: Evaluation, *, split: Split) -> dict[str, Any]:
 def _is_drawn(path: Path, content: Mapping[str, Any]) -> bool:
     """Return whether the pictures of this very evaluation are there; who was reused is in none of them."""
     before = last_evaluation(path)
-    if before is None:
+    if before is None or before.pop("pictures", None) != pictures_of(path):
         return False
     rows = [[{**row, "reused": None} for row in each["leaderboard"]] for each in (before, content)]
-    return rows[0] == rows[1] and {**before, "leaderboard": None} == {**content, "leaderboard": None} and is_drawn(path)
+    return rows[0] == rows[1] and {**before, "leaderboard": None} == {**content, "leaderboard": None}
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from digits.experiments.code import code_digests, library_versions, reachable
+from digits.experiments.code import code_digests, reachable
+from digits.experiments.libraries import library_versions
 from digits.models.family import Family
 
 __all__ = ["Fingerprint", "fingerprint"]
@@ -80,7 +81,7 @@ def fingerprint(family: Family, *, data: str, seed: int, members: Mapping[str, s
     members
         For an ensemble: family → fingerprint of each member.
     """
-    modules = reachable(type(family).__module__, below="digits.models") | set(_COMMON)
+    modules = reachable(type(family).__module__, below=("digits.data", "digits.models")) | set(_COMMON)
     return Fingerprint(
         data=data,
         family=family.name,

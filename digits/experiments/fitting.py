@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.experiments.candidate import MODEL, PROBA, Candidate
-from digits.experiments.code import stale_libraries
 from digits.experiments.fingerprint import Fingerprint
+from digits.experiments.libraries import stale_libraries
 from digits.experiments.metrics import Metrics, checked_proba, score
 from digits.files import replaced_folder, sha256_of_file
 from digits.models import artifact

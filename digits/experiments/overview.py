@@ -13,16 +13,17 @@ from digits.data.split import Split
 from digits.experiments import plots
 from digits.experiments.leaderboard import Row
 from digits.experiments.scores import read_predicted, read_proba
+from digits.files import sha256_of_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PICTURES", "draw_picture", "is_drawn"]
+__all__ = ["PICTURES", "draw_picture", "pictures_of"]
 
 
-def is_drawn(path: Path) -> bool:
-    """Return whether the pictures are in the folder of an evaluation."""
-    return all((path / name).is_file() for name in PICTURES)
+def pictures_of(path: Path) -> dict[str, str]:
+    """Return picture → SHA-256 of those that are in the folder of an evaluation."""
+    return {name: sha256_of_file(path / name) for name in PICTURES if (path / name).is_file()}
 
 
 def draw_picture(*, name: str, rows: Sequence[Row], split: Split, path: Path) -> None:

@@ -82,8 +82,8 @@ def collect_garbage(project: Project, dataset: str, *, memory: Tracking | None, 
     MLflow keeps the row of a run that was removed, marked as deleted, until ``mlflow gc``.
     """
     with ExitStack() as locks:
-        # An evaluation takes its own lock first, then those of families.
-        for name in ("evaluation", *FAMILIES, "registration", "data"):
+        # In the order of everybody: an evaluation first, then families, an ensemble before its members.
+        for name in ("evaluation", *reversed(FAMILIES), "registration", "data"):
             locks.enter_context(only_one(project.lock(dataset, name)))
         found = find_garbage(project, dataset, memory=memory, newest=newest)
         for item in found:

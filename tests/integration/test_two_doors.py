@@ -138,6 +138,7 @@ def test_each_stage_names_the_params_that_its_step_takes(kept: Any) -> None:
         "validate": data.validate,
         "split": data.split,
         "fit-digits": fit,
+        "ensemble-digits": partial(candidates.fit, family="voting", memory=memory),
         "evaluate": evaluate,
     }
     for stage, step in steps.items():
@@ -314,6 +315,44 @@ def test_a_file_that_is_edited_while_a_command_fits_costs_the_fit(kept: Any) -> 
     assert not kept.project.candidate("digits", "random_forest").exists()
     (run_id,) = _fits(kept) - known
     assert kept.memory().client.get_run(run_id).info.status == "FAILED"
+
+
+def test_dvc_records_nothing_of_other_libraries_than_it_believes(kept: Any) -> None:
+    """To DVC the lock says what is installed: where that is not so, its stages fail and the flow tells it of no fit."""
+    lock = kept.root / "requirements.lock"
+    lock.write_text(re.sub(r"(?m)^numpy==\S+", "numpy==0.1", lock.read_text(encoding="utf-8")), encoding="utf-8")
+    for command in (("fit", "digits", "decision_tree"), ("evaluate", "digits", "--all")):
+        refused = kept.digits(*command, DVC_STAGE="a stage")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
+        assert "installed is another numpy than requirements.lock names" in refused.stderr
+        assert kept.digits(*command).returncode == 0
+    before = (kept.root / "dvc.lock").read_bytes()
+    done = kept.digits("run", "digits")
+    assert done.returncode == 0, done.stderr
+    assert (kept.root / "dvc.lock").read_bytes() == before
+
+
+def test_state_may_lie_on_another_disk(checkout: Any) -> None:
+    """As in a container, where it is a volume: DVC's lock is not moved across."""
+    other = Path("/dev/shm", checkout.root.name)  # noqa: S108 - another file system than that of the checkout
+    if not other.parent.is_dir() or other.parent.stat().st_dev == checkout.root.stat().st_dev:
+        pytest.skip("there is no other file system to write to")
+    other.mkdir()
+    try:
+        (checkout.root / ".state").symlink_to(other)
+        assert remembered(checkout.root, stage="ingest@digits", step=lambda: _ingest(checkout))
+        assert changes(checkout.root, stages=["ingest@digits"]) == {}
+    finally:
+        shutil.rmtree(other)
+
+
+def test_a_damaged_picture_is_drawn_again(kept: Any) -> None:
+    """DVC would take the damaged one of the leaderboard for the good one."""
+    picture = kept.root / "data/evaluations/digits/plots/leaderboard.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:-100])
+    assert kept.digits("evaluate", "digits").returncode == 0
+    assert picture.read_bytes() == whole
 
 
 def test_what_was_changed_during_a_command_is_not_recorded_by_dvc(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import digits
 from digits.experiments import code
 from digits.experiments.code import reachable
 from digits.experiments.fingerprint import fingerprint
+from digits.experiments.libraries import library_versions, stale_libraries, unlocked_libraries
 from digits.models.families import FAMILIES
 
 SVM, TREE, CNN = FAMILIES["svm"](), FAMILIES["decision_tree"](), FAMILIES["cnn"]()
@@ -99,8 +100,49 @@ def test_code_that_was_written_after_the_process_began_is_nobodys(monkeypatch: p
 def test_a_library_that_was_replaced_under_a_process_is_named() -> None:
     """What a process has loaded is what it computes with, whatever is installed by now."""
     libraries = fingerprint(CNN, data="d", seed=0).libraries
-    assert code.stale_libraries(libraries) == []
-    assert code.stale_libraries({**libraries, "numpy": "0.1"}) == ["numpy"]
+    assert stale_libraries(libraries) == []
+    assert stale_libraries({**libraries, "numpy": "0.1"}) == ["numpy"]
+
+
+def test_a_library_that_the_lock_does_not_name_so_is_named(tmp_path: Path) -> None:
+    """The lock's line for this Python and system counts; what it does not name at all is nobody's affair."""
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(
+        "numpy==1.0 ; python_version < '3' \\\n    --hash=sha256:00\nnumpy==2.0 ; python_version >= '3' \\\n"
+        "    --hash=sha256:11\nscikit_learn==1.7.2 \\\n    --hash=sha256:22\n",
+        encoding="utf-8",
+    )
+    found = {"python": "3.11", "numpy": "2.0", "scikit-learn": "1.7.2", "mine": "1"}
+    assert unlocked_libraries(found, lock=lock) == []
+    assert unlocked_libraries({**found, "numpy": "2.1", "scikit-learn": "1.8"}, lock=lock) == ["numpy", "scikit-learn"]
+
+
+def test_the_libraries_that_are_installed_are_those_of_the_lock(root: Path) -> None:
+    """What `make setup` installs is what every fit depends on."""
+    libraries = fingerprint(CNN, data="d", seed=0).libraries
+    assert {"tensorflow", "keras", "numpy"} <= set(libraries)
+    assert unlocked_libraries(libraries, lock=root / "requirements.lock") == []
+
+
+def test_a_family_of_ones_own_depends_on_what_it_imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However it is imported, and whatever library it brings."""
+    for name, text in {
+        "digits/models/__init__.py": "",
+        "digits/models/mine.py": "import cv2\nfrom . import other\nfrom .third import f\nfrom ..data import more\n",
+        "digits/models/other.py": "import httpx",
+        "digits/models/third.py": "import pydantic",
+        "digits/data/__init__.py": "",
+        "digits/data/more.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(code, "_PACKAGE", tmp_path / "digits")
+    code._imports.cache_clear()
+    found = reachable("digits.models.mine", below=("digits.data", "digits.models"))
+    assert found == {f"digits.{name}" for name in ("models.mine", "models.other", "models.third", "data.more")}
+    versions = library_versions(found)
+    code._imports.cache_clear()
+    assert set(versions) == {"python", "opencv-python-headless", "httpx"}
 
 
 def test_scikit_learn_brings_scipy() -> None:
