@@ -144,7 +144,9 @@ class Decision:
         return "\n".join(lines)
 
 
-def decide(challenger: Examination, champion: Examination | None, *, params: PromoteParams) -> Decision:
+def decide(
+    challenger: Examination, champion: Examination | None, *, params: PromoteParams, champion_lost: bool = False
+) -> Decision:
     """Say whether a version may serve: on its own figures, and beside the one that serves now.
 
     A challenger replaces the champion when it is better (more right, exact McNemar test), or when it is not worse
@@ -158,6 +160,8 @@ def decide(challenger: Examination, champion: Examination | None, *, params: Pro
         The one that serves now; None where none does.
     params
         The bounds.
+    champion_lost
+        Whether one serves that cannot be examined: then the gate does not pass.
 
     Raises
     ------
@@ -167,6 +171,8 @@ def decide(challenger: Examination, champion: Examination | None, *, params: Pro
     criteria = list(_absolute(challenger, params=params))
     if champion is not None:
         criteria += _against(challenger, champion, params=params)
+    elif champion_lost:
+        criteria.append(_at_least("champion that can be examined", 0.0, 1))
     return Decision(criteria=tuple(criteria))
 
 

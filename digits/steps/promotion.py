@@ -7,25 +7,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from digits.data.split import Split
 from digits.errors import BusyError, GateFailed, MissingError, ParamsError
 from digits.events import report
-from digits.experiments.assessment import EvaluateParams
 from digits.experiments.connection import answering
-from digits.experiments.scoring import score_on_test
 from digits.experiments.tracking import Tracking
 from digits.files import only_one
-from digits.models import artifact
 from digits.project import Project
 from digits.registry.changes import Changes
-from digits.registry.examination import Examination
-from digits.registry.gate import Criterion, Decision, decide
 from digits.registry.history import Entry, known
 from digits.registry.stages import PRODUCTION, STAGING
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.settings import Settings
-from digits.steps.data import is_validated, load_split
+from digits.steps.data import load_split
+from digits.steps.judging import judged
 from digits.steps.proposal import Answer, Proposal, Stage
 
 __all__ = ["alone", "conclude", "opened", "propose", "wait_for_answer"]
@@ -104,7 +99,7 @@ def propose(
                 recorded = known(registry.ledger.entries()).holders
                 champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
                 rows = load_split(project, dataset)
-                decision = _judged(project, registry, chosen, split=rows, champion=champion, force=force)
+                decision = judged(project, registry, chosen, split=rows, champion=champion, force=force)
                 registry.ledger.log_decision(entry, decision)
                 proposal = replace(proposal, decision=decision, split=rows.digest)
                 log.info("the gate, of %s: %s", chosen, decision.reason, extra={"proposal": proposal})
@@ -219,57 +214,3 @@ def _chosen(registry: Registry, version: int | None) -> ModelVersion:
             f"`digits registry list {registry.dataset}`"
         )
     return registry.version(number)
-
-
-def _judged(
-    project: Project, registry: Registry, chosen: ModelVersion, *, split: Split, champion: int | None, force: bool
-) -> Decision:
-    """Examine both versions here and now, one after the other, and ask the gate."""
-    params = project.params(registry.dataset)
-    split.snapshot.verify()  # nothing is decided on other images than those that were validated
-    validated = is_validated(project, split.snapshot)
-    challenger = _examined(registry, chosen, split=split, params=params.evaluate, validated=validated, whole=True)
-    defender: Examination | None = None
-    lost: tuple[Criterion, ...] = ()
-    if champion is not None and champion != chosen.version:
-        try:
-            serves = registry.version(champion)  # which somebody may have deleted
-            if serves.split != split.digest:
-                log.warning("%s was fitted on another split: it may have learned from today's test images", serves)
-            defender = (
-                challenger
-                if serves.digest == chosen.digest
-                else _examined(registry, serves, split=split, params=params.evaluate, validated=validated)
-            )
-        except MissingError as error:
-            if not force:
-                raise MissingError(f"the champion cannot be examined: {error}") from error
-            log.warning("the champion cannot be examined: %s", error)
-            lost = (Criterion("champion that can be examined", 0.0, "at least 1", passed=False),)
-    decision = decide(challenger, defender, params=params.promote)
-    return replace(decision, criteria=(*decision.criteria, *lost))
-
-
-def _examined(
-    registry: Registry,
-    version: ModelVersion,
-    *,
-    split: Split,
-    params: EvaluateParams,
-    validated: bool,
-    whole: bool = False,
-) -> Examination:
-    """Examine a version, loaded after its files, or the whole package, were held against their digest."""
-    with registry.files(version, whole=whole) as folder:
-        try:
-            scored = score_on_test(
-                artifact.load(folder),
-                split=split,
-                model=folder,
-                threads=version.threads,
-                confidence=params.confidence,
-                n_harmed=params.corrupted_images,
-            )
-        except ValueError as error:  # the dataset's images may be of another size by now
-            raise MissingError(f"{version} cannot read today's images: {error}") from error
-    return Examination.of_scored(scored, split=split, validated=validated, unseen=version.split == split.digest)
