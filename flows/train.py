@@ -69,7 +69,8 @@ def train(dataset: str) -> Trained:
             snapshot=snapshot, split_digest=rows.digest, tags={**project.git_tags(), FLOW_RUN: flow_run.id}
         )
         with memory.finishing(parent):
-            fits = _fit_all(project, rows, memory=memory, place=place, parent=parent, retries=settings.fit_retries)
+            with place.alone(project, dataset):
+                fits = _fit_all(project, rows, memory=memory, place=place, parent=parent, retries=settings.fit_retries)
             evaluation = evaluate(rows, fits.fitted, failed=fits.failed, memory=memory, workers=workers, parent=parent)
             version = register(dataset, evaluation, memory=memory)
     return Trained(evaluation=evaluation, version=version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from digits.errors import MissingError, ServerError
 from digits.events import report
 from digits.experiments.candidate import Candidate
 from digits.experiments.tracking import Tracking
+from digits.files import only_one
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps.candidates import Fitted, fingerprint_of, remembered
@@ -47,6 +48,10 @@ class _Cluster:
         self._timeout_s = timeout_s
         self._git: Mapping[str, str] | None = None
         self._shared: Shared | None = None
+
+    def alone(self, project: Project, dataset: str) -> AbstractContextManager[None]:
+        """Return a lock: a fit on a worker can hold none that another flow knows."""
+        return only_one(project.lock(dataset, "cluster"))
 
     def order(self, family: str, *, project: Project, rows: Split, memory: Tracking) -> Order:
         """Return the fit of a family with all that a worker has to know; of one that is remembered, the result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 from uuid import UUID
 
@@ -24,6 +24,9 @@ Order = Callable[[str, str], Fitted]
 class Place(Protocol):
     """Somewhere fits take place."""
 
+    def alone(self, project: Project, dataset: str) -> AbstractContextManager[None]:
+        """Return what is held while a dataset's families are fitted, so that two flows do not fit the same."""
+
     def order(self, family: str, *, project: Project, rows: Split, memory: Tracking) -> Order:
         """Return what does the fit of a family when it is called there."""
 
@@ -36,6 +39,11 @@ class _Here:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
+
+    def alone(self, project: Project, dataset: str) -> AbstractContextManager[None]:
+        """Return nothing to hold: each fit holds a lock of its own."""
+        del project, dataset
+        return nullcontext()
 
     def order(self, family: str, *, project: Project, rows: Split, memory: Tracking) -> Order:
         """Return the fit itself."""

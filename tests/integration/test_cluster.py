@@ -24,9 +24,10 @@ from distributed import Client
 
 from digits.data.snapshot import Snapshot
 from digits.data.split import Split
-from digits.errors import MissingError
+from digits.errors import BusyError, MissingError
 from digits.experiments.candidate import Candidate
 from digits.experiments.workers import WorkerPool
+from digits.files import only_one
 from digits.settings import Settings
 from digits.steps import candidates, data
 from flows.servers.ports import free_port
@@ -204,7 +205,9 @@ def test_an_interrupt_ends_the_fits_on_the_workers(cluster: _Cluster, member: An
     worker = psutil.Process(_worker_of(_await_fit(process, cluster, "mlp")))
     while not (fitting := [child for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]):
         time.sleep(0.1)
-    time.sleep(1)
+    lock = member.project.lock("digits", "cluster")
+    with pytest.raises(BusyError), only_one(lock, busy=BusyError("another flow would fit the same")):
+        pass
     process.interrupt()
     said = process.communicate(timeout=60)[1]
     assert process.poll() == 130, said
