@@ -10,16 +10,16 @@ __all__ = ["stale_data_steps"]
 STEPS = ("ingest", "validate", "split")
 
 
-def stale_data_steps(dataset: str) -> list[str]:
-    """Return a line for each data step of the dataset that a run does again, with what has changed.
+def stale_data_steps(dataset: str) -> dict[str, str]:
+    """Return data step → a line with what has changed, for each that a run does again.
 
     A step that only reads what another one is going to write anew is not among them yet.
     """
     stages = {f"{step}@{dataset}": step for step in STEPS}
     changed = changes(Project.find().root, stages=list(stages))
-    return [
-        f"{stages[stage]} will run again (changed: {', '.join(names)})"
+    return {
+        stages[stage]: f"{stages[stage]} will run again (changed: {', '.join(names)})"
         if names
         else f"{stages[stage]} will run (DVC has no record of it)"
         for stage, names in changed.items()
-    ]
+    }

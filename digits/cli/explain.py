@@ -19,8 +19,7 @@ def explain(dataset: str, *, json: bool = False) -> None:
 
     A family is trained when its data, its params, the seed, its code, a library or, for an ensemble, a member has
     changed since its last fit, when what that fit gave is missing or damaged, or when it was never fitted. Data steps
-    that a run would do again are named first: what they will give is not known before, so every family then counts as
-    one to train.
+    that a run would do again are named first; they are done aside, to see whether they give other data.
 
     Examples
     --------
@@ -40,9 +39,9 @@ def explain(dataset: str, *, json: bool = False) -> None:
     project.params(dataset)
     from flows.explain import stale_data_steps
 
-    stale = stale_data_steps(dataset)
-    memory = known_fits(project, dataset, settings=Settings.load(project.root))
-    explanations = steps.explain(project, dataset, memory=memory, stale=stale)
+    stale, settings = stale_data_steps(dataset), Settings.load(project.root)
+    memory = known_fits(project, dataset, settings=settings)
+    explanations = steps.explain(project, dataset, memory=memory, settings=settings, stale=stale)
     if json:
         print_json(
             [
@@ -51,6 +50,6 @@ def explain(dataset: str, *, json: bool = False) -> None:
             ]
         )
     else:
-        for line in stale:
+        for line in stale.values():
             print_line(line)
         print_explanations(explanations)

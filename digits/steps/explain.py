@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from digits.errors import MissingError
@@ -14,14 +14,17 @@ from digits.experiments.recall import is_intact, logged_fingerprint
 from digits.experiments.tags import TAG_FAMILY, TAG_FINGERPRINT
 from digits.experiments.tracking import Tracking
 from digits.project import Project
+from digits.settings import Settings
 from digits.steps.candidates import fingerprint_of
-from digits.steps.data import load_split
+from digits.steps.data import foreseen, load_split
 
 __all__ = ["explain"]
 
 
 @answering()
-def explain(project: Project, dataset: str, *, memory: Tracking | None, stale: Sequence[str] = ()) -> list[Explanation]:
+def explain(
+    project: Project, dataset: str, *, memory: Tracking | None, settings: Settings, stale: Collection[str] = ()
+) -> list[Explanation]:
     """Say for every family and ensemble of today's params what a run does with it, and why.
 
     Parameters
@@ -30,9 +33,15 @@ def explain(project: Project, dataset: str, *, memory: Tracking | None, stale: S
         Whose families.
     memory
         Where results are remembered, if there is such a place.
+    settings
+        Where the source's files may lie.
     stale
-        The data steps that a run does again, in a line each. What they will give is not known before, so every family
-        counts as one to train.
+        The data steps that a run does again. What they will give is found by doing them aside.
+
+    Raises
+    ------
+    DigitsError
+        A data step would end the run.
     """
     params = project.params(dataset).fit
     try:
@@ -40,12 +49,10 @@ def explain(project: Project, dataset: str, *, memory: Tracking | None, stale: S
     except MissingError:
         lost = Change("data", f"no split; run `digits run {dataset}`")
         return [Explanation(name, [lost]) for name in params.families]
-    awaited = [Change("data", line) for line in stale]
-    explanations = []
-    for name in params.families:
-        print_ = fingerprint_of(params, name, data=data)
-        explanations.append(Explanation(name, awaited + _changes(project, dataset, print_, memory=memory)))
-    return explanations
+    if stale:
+        data = foreseen(project, dataset, settings=settings, new_source="ingest" in stale).digest
+    prints = {name: fingerprint_of(params, name, data=data) for name in params.families}
+    return [Explanation(name, _changes(project, dataset, print_, memory=memory)) for name, print_ in prints.items()]
 
 
 def _changes(project: Project, dataset: str, today: Fingerprint, *, memory: Tracking | None) -> list[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ def _explained(checkout: Any) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     project = Project(root=checkout.root)
     with contextlib.chdir(checkout.root):
         stale = stale_data_steps("digits")
-    memory = known_fits(project, "digits", settings=Settings.load(checkout.root))
-    explanations = explain(project, "digits", memory=memory, stale=stale)
+    settings = Settings.load(checkout.root)
+    memory = known_fits(project, "digits", settings=settings)
+    explanations = explain(project, "digits", memory=memory, settings=settings, stale=stale)
     return {
         item.family: (item.action, [(change.component, change.detail) for change in item.changes])
         for item in explanations
@@ -152,18 +154,40 @@ def test_a_fit_that_nobody_remembers_is_named(kept: Any) -> None:
 
 
 def test_a_data_step_that_runs_again_comes_first(kept: Any) -> None:
-    """A changed param of a data step is named, and every family counts as one to train, beside its own reasons."""
-    kept.params(split={"seed": 1})
+    """It is done aside: where it gives other data every family is trained, beside its own reasons; nothing is left."""
+    kept.params(split={"validation": {"take": "folds", "folds": 4, "shuffle": False}})
     kept.families({**FAMILIES, "decision_tree": {"components": 20}})
-    line = "split will run again (changed: datasets.digits.split)"
+    files = _files(kept.root)
     explained = _explained(kept)
-    assert explained.pop("decision_tree") == ("train", [("data", line), ("params", "components: 10 -> 20")])
-    assert set(explained) == set(FAMILIES) - {"decision_tree"}
-    assert all(found == ("train", [("data", line)]) for found in explained.values())
+    assert _files(kept.root) == files
+    (data, own) = explained.pop("decision_tree")[1]
+    assert own == ("params", "components: 10 -> 20")
+    assert re.fullmatch(r"split \w{12} -> \w{12}", data[1])
+    assert explained.pop("voting")[1][0] == data
+    assert all(found == ("train", [data]) for found in explained.values())
     done = kept.digits("explain", "digits")
     first, *table = done.stdout.splitlines()
-    assert first == line
+    assert first == "split will run again (changed: datasets.digits.split)"
     assert any(row.split() == ["params", "components:", "10", "->", "20"] for row in table)
+
+
+def test_a_data_step_that_gives_the_same_again_trains_nothing(kept: Any) -> None:
+    """A comment in its code, or a bound that is wider: the step runs again, and no family does."""
+    kept.params(validate={"mean_ink": [0.2, 0.4]})
+    path = kept.root / "digits/data/idx.py"
+    path.write_text(f"{path.read_text(encoding='utf-8')}# nothing\n", encoding="utf-8")
+    done = kept.digits("explain", "digits")
+    assert "ingest will run again (changed: digits/data/idx.py)" in done.stdout
+    assert any(line.startswith("validate will run again") for line in done.stdout.splitlines())
+    assert _explained(kept) == dict.fromkeys(FAMILIES, ("reuse", []))
+
+
+def test_a_data_step_that_would_end_the_run_is_told(kept: Any) -> None:
+    """In the line that the run itself would end with."""
+    kept.params(validate={"rows": [1, 5]})
+    done = kept.digits("explain", "digits")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a run would end here: snapshot digits breaks row-count (found rows 1797; wanted rows 1 to 5)" in done.stderr
 
 
 def test_errors_are_one_line(ran: Any) -> None:
