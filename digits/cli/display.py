@@ -198,7 +198,12 @@ def print_references(found: Sequence[Referred]) -> None:
         best = "" if item.champion_accuracy is None else f"{item.champion_accuracy:.2%}"
         family = item.champion or f"after `digits run {item.dataset}`"
         table.add_row(item.name, item.title, item.published_text, f"{item.accuracy:.2%}", best, family)
-    result_console().print(table)
+    console = result_console()
+    console.print(table)
+    for item in found:
+        if item.statement:
+            console.print(f"\n{item.name}", style="bold")
+            console.print(item.statement, highlight=False)
 
 
 def result_console() -> Console:

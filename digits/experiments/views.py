@@ -76,9 +76,10 @@ def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, 
     ]
     for row in rows:
         name = f"[{row.family}]({run_address(experiment_id, row.candidate.run_id)})"
+        against = "" if row is best else row.against_best
         lines.append(
             f"| {name} | {row.validation_accuracy:.2%} | {row.test_accuracy:.2%} "
-            f"| {row.test_accuracy_low:.2%} to {row.test_accuracy_high:.2%} | {row.against_best} "
+            f"| {row.test_accuracy_low:.2%} to {row.test_accuracy_high:.2%} | {against} "
             f"| {row.test.log_loss:.4f} | {1e6 * row.cost.batch_seconds:,.0f} µs |"
         )
     lines += [f"\n{family}: {reason}" for family, reason in failed.items()]

@@ -54,6 +54,7 @@ def machine(split: Split, options: Options, *, test_share: float, ranges: tuple[
         metrics=metrics,
         figures={"confusion_matrix.png": picture},
         texts={"classification_report.txt": scored.report, "claim.txt": "\n".join(lines) + "\n"},
+        statement="\n".join(lines),
     )
 
 

@@ -56,6 +56,7 @@ def dense(
             )
         },
         texts={"over-fitting.txt": _overfitting(history)},
+        statement=_overfitting(history).strip(),
     )
 
 

@@ -65,12 +65,15 @@ class Outcome:
         File name → picture.
     texts
         File name → what there is to say.
+    statement
+        What of it belongs beside the figure.
     """
 
     accuracy: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    statement: str = ""
 
 
 class Champion(NamedTuple):
@@ -114,6 +117,8 @@ class System:
         Does it again, given a split, the options, and the params.
     champion
         Returns what the pipeline reaches under the same protocol, with the name of the family.
+    digit
+        Of which digit the figure was published, for a detector; None for the others.
     """
 
     name: str
@@ -124,6 +129,7 @@ class System:
     params: Mapping[str, Any]
     run: Callable[..., Outcome]
     champion: Callable[[Split, Champion, Options], tuple[float, str]]
+    digit: int | None = None
 
     def again(self, split: Split, options: Options) -> Outcome:
         """Do it again as it was written."""

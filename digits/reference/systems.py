@@ -36,6 +36,7 @@ _ALL = (
         params={"folds": 3, "tol": 0.1, "solver": "liblinear"},
         run=detector,
         champion=detects,
+        digit=2,
     ),
     System(
         name="detector_lbfgs",
@@ -46,6 +47,7 @@ _ALL = (
         params={"folds": 5, "tol": 0.1, "solver": "lbfgs"},
         run=detector,
         champion=detects,
+        digit=2,
     ),
     System(
         name="multinomial",

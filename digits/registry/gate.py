@@ -178,7 +178,7 @@ def decide(
 
 def _absolute(found: Examination, *, params: PromoteParams) -> Iterator[Criterion]:
     metrics, left = found.metrics, at_reference(found.conditions)
-    recall = float(np.min(metrics.matrix.diagonal() / np.maximum(metrics.matrix.sum(axis=1), 1)))
+    recall = min(averages.recall for averages in metrics.per_class.values())
     yield _at_least("validated snapshot", float(found.validated), 1)
     yield _at_least("test images unseen by the fit", float(found.unseen), 1)
     yield _at_least("lower end of the accuracy's interval", metrics.accuracy_interval[0], params.minimum_accuracy)

@@ -39,24 +39,27 @@ class Referred:
     name, title, dataset
         The system.
     published, published_text
-        What its tutorial says.
+        What its tutorial says; None and empty where it says nothing of this digit.
     accuracy
         What it reaches here, under its own protocol.
     champion, champion_accuracy
         The pipeline's best family and what it reaches under the same protocol; None where the pipeline has not run.
     run_id
         The run in MLflow.
+    statement
+        What else came of it.
     """
 
     name: str
     title: str
     dataset: str
-    published: float
+    published: float | None
     published_text: str
     accuracy: float
     champion: str | None
     champion_accuracy: float | None
     run_id: str
+    statement: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -97,7 +100,8 @@ def reference(project: Project, names: Sequence[str], *, digit: int, settings: S
         params = project.params(system.dataset).evaluate
         options = Options(digit=digit, claim=params.claim, confidence=params.confidence)
         done.append(_done(system, split, options=options, best=best, memory=memory, tags=tags))
-    memory.describe(_note(done, experiment_id=memory.experiment_id))
+    if not names:  # the note is a table of all
+        memory.describe(_note(done, experiment_id=memory.experiment_id))
     return done
 
 
@@ -117,7 +121,9 @@ def _done(
         with memory.finishing(run_id):
             outcome = system.again(split, options)
             accuracy, family = system.champion(split, best, options) if best else (None, None)
-            _log(system, outcome, run_id=run_id, champion=(family, accuracy), memory=memory)
+            published = system.published if system.digit in {None, options.digit} else None
+            known = {"accuracy": outcome.accuracy, "published": published, "champion_accuracy": accuracy}
+            _log(outcome, known=known, run_id=run_id, champion=family, memory=memory)
     except BaseException as error:
         report("redo", subject=system.name, state="failed", detail=str(error))
         raise
@@ -126,12 +132,13 @@ def _done(
         name=system.name,
         title=system.title.format(digit=options.digit),
         dataset=system.dataset,
-        published=system.published,
-        published_text=system.published_text,
+        published=published,
+        published_text="" if published is None else system.published_text,
         accuracy=outcome.accuracy,
         champion=family,
         champion_accuracy=accuracy,
         run_id=run_id,
+        statement=outcome.statement,
     )
 
 
@@ -152,19 +159,16 @@ def _champion(project: Project, split: Split) -> Champion | None:
 
 
 def _log(
-    system: System, outcome: Outcome, *, run_id: str, champion: tuple[str | None, float | None], memory: Tracking
+    outcome: Outcome, *, known: Mapping[str, float | None], run_id: str, champion: str | None, memory: Tracking
 ) -> None:
-    family, accuracy = champion
-    figures = {"accuracy": outcome.accuracy, "published": system.published, **outcome.metrics}
-    if accuracy is not None:
-        figures["champion_accuracy"] = accuracy
+    figures = {name: value for name, value in known.items() if value is not None} | dict(outcome.metrics)
     with TemporaryDirectory() as work:
         for name, figure in outcome.figures.items():
             save_png(figure, Path(work) / name)
         for name, text in outcome.texts.items():
             (Path(work) / name).write_text(text, encoding="utf-8")
         memory.log_reference(
-            run_id, figures=figures, folder=Path(work), tags={} if family is None else {"champion": family}
+            run_id, figures=figures, folder=Path(work), tags={} if champion is None else {"champion": champion}
         )
 
 
