@@ -102,12 +102,12 @@ class Ensemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         proba, labels = self._checked(member_proba), np.asarray(y)
         combined = np.empty(proba.shape[1:])
         several = len(np.unique(folds)) > 1
-        splitter = (
-            LeaveOneGroupOut()
+        rounds = (
+            LeaveOneGroupOut().split(labels, labels, folds)
             if several
-            else StratifiedKFold(self.n_folds, shuffle=True, random_state=self.random_state)
+            else StratifiedKFold(self.n_folds, shuffle=True, random_state=self.random_state).split(labels, labels)
         )
-        for seen, unseen in splitter.split(labels, labels, folds):
+        for seen, unseen in rounds:
             combined[unseen] = clone(self).fit_members_proba(proba[:, seen], labels[seen]).combine(proba[:, unseen])
         return combined
 

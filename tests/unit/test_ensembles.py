@@ -95,6 +95,7 @@ def test_certain_and_wrong_is_not_infinitely_wrong() -> None:
     assert all(np.isfinite(one.fit_members_proba(proba, labels).combine(proba)).all() for one in ENSEMBLES)
 
 
+@pytest.mark.filterwarnings("error")
 def test_out_of_fold_probabilities_do_not_know_their_row() -> None:
     """The cross-fitted score of a stacking of pure noise is that of guessing; the score on its own rows is not."""
     rng = np.random.default_rng(5)
