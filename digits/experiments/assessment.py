@@ -44,6 +44,7 @@ __all__ = ["Assessment", "EvaluateParams", "assess", "is_assessed", "is_logged",
 
 REPORT = "classification_report.txt"
 CONFUSION_PLOT, MISCLASSIFIED_PLOT, CURVES_PLOT = "confusion_matrix.png", "misclassified.png", "learning_curves.png"
+REPORT_PLOT = "class_report.png"
 RELIABILITY_PLOT = "reliability.png"
 
 
@@ -195,11 +196,13 @@ def _draw(
 ) -> None:
     from digits.experiments.canvas import save_png
     from digits.experiments.galleries import misclassified
+    from digits.experiments.per_digit import class_report
     from digits.experiments.plots import confusion_matrix, learning_curves
     from digits.experiments.reliability import reliability
 
     title = {"dataset": candidate.dataset, "family": candidate.family}
     save_png(confusion_matrix(metrics, split="test", **title), folder / CONFUSION_PLOT)
+    save_png(class_report(metrics, split="test", **title), folder / REPORT_PLOT)
     gallery = misclassified(
         images,
         y_true=labels,

@@ -106,7 +106,8 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
         assert json.loads(rows["testing"].profile) == {"num_rows": 797}
         assert run.data.tags[TAG_SPLIT].startswith(rows["testing"].digest)
         plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
-        assert {"plots/confusion_matrix.png", "plots/misclassified.png", "plots/reliability.png"} <= plots, family
+        pictures = {"confusion_matrix.png", "class_report.png", "misclassified.png", "reliability.png"}
+        assert {f"plots/{name}" for name in pictures} <= plots, family
         assert "candidate/candidate.json" in {item.path for item in client.list_artifacts(run.info.run_id, "candidate")}
     assert {"leaderboard.png", "samples.png", "evaluation.json"} <= {
         item.path for item in client.list_artifacts(parents[0].info.run_id)
