@@ -220,7 +220,7 @@ def test_a_stage_that_dvc_does_not_know_is_named(checkout: Any) -> None:
 
 def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Path) -> None:
     """DVC's list of readers, if damaged, is dropped; half a lock is nobody's, DVC's own stays as it is."""
-    half, readers = checkout.root / ".state/dvc.lock", checkout.root / ".dvc/tmp/rwlock"
+    half, readers = checkout.root / ".dvc/tmp/dvc.lock", checkout.root / ".dvc/tmp/rwlock"
     shutil.copy(root / "dvc.lock", checkout.root)
     for path in (half, readers):
         path.parent.mkdir(parents=True, exist_ok=True)
