@@ -48,8 +48,11 @@ class Changes:
     def settle(self) -> list[Entry]:
         """Finish what dead processes have left, and return the entries that were completed."""
         completed = []
-        for entry in self._ledger.unfinished():
-            if not self._ledger.is_dead(entry):
+        for found in self._ledger.unfinished():
+            if not self._ledger.is_dead(found):
+                continue
+            entry = self._ledger.read(found)  # it may have ended before it died
+            if not entry.is_open:
                 continue
             if self._has_moved(entry):
                 completed.append(self._end_moved(entry))
@@ -141,9 +144,12 @@ class Changes:
         holders = self._stages.holders()
         if entry.action == "archive":
             return entry.version not in holders.values()
-        if holders.get(entry.stage) == entry.version:
-            return True
-        return any(_found_moved(other, entry) for other in self._ledger.entries())
+        later = [other for other in self._ledger.entries() if _is_later(other, entry)]
+        # The next change of the same alias has looked where it was; without one, the alias tells itself.
+        following = next((other for other in later if other.stage == entry.stage), None)
+        found = following.before if following else holders.get(entry.stage)
+        taken_on = entry.stage == STAGING and any(other.version == entry.version for other in later)
+        return found == entry.version or (taken_on and found != entry.before)
 
     def _look_again(self, entry: Entry) -> None:
         if self._ledger.read(entry).status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
@@ -179,12 +185,11 @@ def _overtakes(other: Entry, entry: Entry) -> bool:
     return other.version == entry.version if other.action == "archive" else other.stage == entry.stage
 
 
-def _found_moved(other: Entry, entry: Entry) -> bool:
-    """Return whether another change, made since, shows that the alias had moved to the version of an entry before."""
-    if other.moved is None or entry.moved is None or not other.has_moved or other.moved < entry.moved:
+def _is_later(other: Entry, entry: Entry) -> bool:
+    """Return whether another change was made since an entry announced that the alias moves."""
+    if other.moved is None or entry.moved is None or not other.has_moved or other.is_open:
         return False
-    taken_on = entry.stage == STAGING and other.stage != STAGING and other.version == entry.version
-    return other.run_id != entry.run_id and (taken_on or (other.stage, other.before) == (entry.stage, entry.version))
+    return other.run_id != entry.run_id and other.moved >= entry.moved
 
 
 def _alias(stage: str) -> str:

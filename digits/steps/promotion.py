@@ -193,7 +193,8 @@ def _completed(settled: list[Entry], registry: Registry, *, version: int | None,
     """Return the promotion that is asked for, where a dead process had begun it and it was completed just now."""
     if version is None and STAGING in registry.stages.holders():
         return None  # what is asked for is the one that is staged
-    asked = [item for item in settled if (item.action, item.stage) == ("promote", to)]
+    holder = registry.stages.holders().get(to)  # it may have been taken away again
+    asked = [item for item in settled if (item.action, item.stage, item.version) == ("promote", to, holder)]
     return next((item for item in reversed(asked) if version in {None, item.version}), None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from digits.data.snapshot import Snapshot
-from digits.errors import MissingError
+from digits.errors import BusyError, MissingError
 from digits.events import report
 from digits.experiments.assessment import is_assessed
 from digits.experiments.connection import answering
@@ -113,5 +113,7 @@ def _place(
         reason = "the best by validation" + ("" if decision.passed else f"; the gate: {decision.reason}")
     entry = changes.begin(action, stage=stage, version=version.version, reason=reason)
     with changes.recorded(entry):
+        if stage == PRODUCTION and entry.before != serves:
+            raise BusyError(f"version {entry.before} of {registry.name} serves since a moment ago; run again")
         registry.ledger.log_decision(entry, decision)
         changes.carry_out(entry, outcome="replaced" if replaced else "promoted", reason=reason)

@@ -167,6 +167,38 @@ def test_a_rollback_over_what_died_elsewhere_goes_back(stocked: Any, gave: bool)
     assert stages.faults(stocked.project, memory=memory) == []
 
 
+def test_what_died_before_it_moved_is_not_proven_by_a_later_change(stocked: Any) -> None:
+    """A rollback to the version that a dead promotion was to give: that one is abandoned, and the next goes further."""
+    memory = stocked.memory()
+    promote(stocked, version=2)
+    promote(stocked, version=3, force=True, reason="to see")
+    registry, _ = promotion.opened(stocked.project, memory=memory)
+    dead = registry.ledger.begin("promote", stage="production", version=2, before=3, actor="Bob", reason="")
+    registry.ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
+    registry.ledger.moving(dead, outcome="promoted", reason="")
+    assert stages.rollback(stocked.project, "digits", memory=memory).version == 2
+    registry.ledger._client.set_tag(dead.run_id, "deadline", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    assert {entry.run_id: entry.outcome for entry in history(stocked)}[dead.run_id] == "abandoned"
+    assert stages.rollback(stocked.project, "digits", memory=memory).version == 1
+    assert stages.faults(stocked.project, memory=memory) == []
+
+
+def test_a_promotion_that_was_taken_back_is_not_reported_as_done(stocked: Any) -> None:
+    """It died elsewhere after it had moved, and was rolled back: asked for again, the gate is asked again."""
+    memory = stocked.memory()
+    registry, _ = promotion.opened(stocked.project, memory=memory)
+    promote(stocked, version=2)
+    dead = registry.ledger.begin("promote", stage="production", version=3, before=2, actor="Bob", reason="")
+    registry.ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
+    registry.ledger.moving(dead, outcome="promoted", reason="")
+    registry.stages.give("production", 3)
+    assert stages.rollback(stocked.project, "digits", memory=memory).version == 2
+    registry.ledger._client.set_tag(dead.run_id, "deadline", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    with pytest.raises(GateFailed, match="the champion stays"):
+        promote(stocked, version=3)
+    assert serves(stocked) == 2
+
+
 def test_a_version_that_was_put_in_production_by_hand_is_not_replaced(stocked: Any) -> None:
     """Damaged as it is, nothing takes its place without the gate: the ledger knows of another champion."""
     memory = stocked.memory()
