@@ -45,7 +45,7 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
     """
     project = Project.find()
     params = project.params(dataset).fit  # what is misspelt leaves nothing in MLflow
-    if family in params.families:
+    if _is_stage() and family in params.families:
         print_ = candidates.fingerprint_of(params, family, data=load_split(project, dataset).digest)
         _ensure_locked(project, print_.libraries)
     settings = Settings.load(project.root)
@@ -98,7 +98,8 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
     project = Project.find()
     params = project.params(dataset)
     memory = tracking(project, dataset, settings=Settings.load(project.root))
-    _ensure_locked(project, library_versions(reachable(assess.__module__, below="digits.experiments")))
+    if _is_stage():
+        _ensure_locked(project, library_versions(reachable(assess.__module__, below="digits.experiments")))
     with events_shown():
         fitted, missing = evaluation.all_remembered(project, dataset, memory=memory)
         if all_ and missing:
@@ -111,15 +112,20 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
         raise FitFailed("params, code or candidates were changed while they were scored; run again")
 
 
+def _is_stage() -> bool:
+    """Return whether DVC asks, which records what comes out."""
+    return "DVC_STAGE" in os.environ
+
+
 def _ensure_locked(project: Project, libraries: Mapping[str, str]) -> None:
-    """Raise where DVC asks and other libraries are installed than the lock names: DVC would record these as used.
+    """Raise where other libraries are installed than the lock names: DVC would record these as used.
 
     Raises
     ------
     MissingError
         They are not installed.
     """
-    if "DVC_STAGE" in os.environ and (others := unlocked_libraries(libraries, lock=project.libraries)):
+    if others := unlocked_libraries(libraries, lock=project.libraries):
         raise MissingError(
             f"installed is another {', '.join(others)} than {project.libraries.name} names, and DVC would not know; "
             "run `make setup`, or `make lock` for a new lock"

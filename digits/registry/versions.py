@@ -177,10 +177,14 @@ class Registry:
         ServerError
             They cannot be read.
         """
-        for fault in self.moved_by_hand():
-            log.warning("%s", fault)
+        self.warn_of_aliases()
         with self.files(version) as folder:
             return artifact.load(folder)
+
+    def warn_of_aliases(self) -> None:
+        """Warn of each alias that is not where the ledger says."""
+        for fault in self.moved_by_hand():
+            log.warning("%s", fault)
 
     def moved_by_hand(self) -> list[str]:
         """Return a line for each alias that is not where the ledger says."""

@@ -78,8 +78,7 @@ def propose(
     asks = to == PRODUCTION and params.approval == "required"
     with alone(project, dataset, to):
         settled = changes.settle()
-        for fault in registry.moved_by_hand():
-            log.warning("%s", fault)
+        registry.warn_of_aliases()
         if entry := _completed(settled, registry, version=version, to=to):
             return Proposal(entry, None, forced=force, asks=False, done=True)
         chosen = _chosen(registry, version)

@@ -97,9 +97,8 @@ def _place(
     action: Action = "promote"
     serves, ledger = registry.stages.holders().get(PRODUCTION), known(registry.ledger.entries())
     has_served = ledger.production  # an alias that is gone was taken away by somebody
-    champion = (
-        serves if ledger.holders.get(PRODUCTION) == serves else None
-    )  # nothing for one that was put there by hand
+    # Nothing takes the place of a version that was put there by hand.
+    champion = serves if ledger.holders.get(PRODUCTION) == serves else None
     same = (item.version for item in damaged if (item.version, item.digest) == (champion, version.digest))
     if replaced := next(same, None):
         action, stage = "replace", PRODUCTION

@@ -108,7 +108,7 @@ def versions(project: Project, *, memory: Tracking) -> list[ModelVersion]:
     """
     registry, changes = opened(project, memory=memory)
     changes.settle()
-    _warn_of_aliases(registry)
+    registry.warn_of_aliases()
     return registry.versions()
 
 
@@ -120,7 +120,7 @@ def history(project: Project, *, memory: Tracking) -> list[Entry]:
     """
     registry, changes = opened(project, memory=memory)
     changes.settle()
-    _warn_of_aliases(registry)
+    registry.warn_of_aliases()
     return registry.ledger.entries()
 
 
@@ -130,13 +130,7 @@ def faults(project: Project, *, memory: Tracking) -> list[str]:
     registry, changes = opened(project, memory=memory)
     changes.settle()
     found = registry.moved_by_hand()
+    # Mirrors follow no alias that was moved by hand, and one that moves a call later.
     if not found and not any(entry.moved for entry in registry.ledger.unfinished()):
-        found = (
-            registry.stages.faults()
-        )  # mirrors follow no alias that was moved by hand, and one that moves a call later
+        found = registry.stages.faults()
     return found + [fault for version in registry.versions() if (fault := registry.fault(version))]
-
-
-def _warn_of_aliases(registry: Registry) -> None:
-    for fault in registry.moved_by_hand():
-        log.warning("%s", fault)
