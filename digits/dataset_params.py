@@ -47,7 +47,7 @@ else:
 class FitParams(Section):
     """Section ``fit`` of ``params.yaml``: the seed, and each family and ensemble with its hyper-parameters."""
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)  # what NumPy's and scikit-learn's generators take
     singles: Families = Field(alias="families")
     combined: Ensembles = Field(alias="ensembles")  # `{}` for none: dvc.yaml has a stage for each
 

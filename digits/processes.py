@@ -7,10 +7,10 @@ import platform
 
 import psutil
 
-__all__ = ["has_died", "name_of", "this_process"]
+__all__ = ["TOLERANCE_SECONDS", "has_died", "name_of", "this_process"]
 
 #: The moment of a process's start moves with the system's clock when that is set; no number is used again so soon.
-_TOLERANCE_SECONDS = 5.0
+TOLERANCE_SECONDS = 5.0
 
 
 def this_process() -> str:
@@ -32,7 +32,7 @@ def has_died(name: str) -> bool:
         process = psutil.Process(number)
         # One that has ended but that its parent does not ask after does nothing any more.
         ended = process.status() == psutil.STATUS_ZOMBIE
-        return ended or abs(process.create_time() - started) >= _TOLERANCE_SECONDS
+        return ended or abs(process.create_time() - started) >= TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True
 

@@ -22,7 +22,11 @@ PARAMS = "params.yaml"
 REVISION = ".revision"
 
 
-class _Loader(yaml.SafeLoader):
+#: The one in C reads ten times as fast; PyYAML may have been built without it.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]  # whichever it is
     """Refuses a key that stands twice in a mapping, of which YAML would take the last without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -31,7 +35,18 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value} stands twice", key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
-        return super().construct_mapping(node, deep=deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+def _ensure_own_code(root: Path) -> None:
+    """Raise where another checkout's code runs in this one: its results would be recorded as those of the code here."""
+    runs, lies_here = Path(__file__).parent, root / "digits"
+    if (lies_here / "__init__.py").is_file() and not lies_here.samefile(runs):
+        raise ParamsError(
+            f"the code that runs is that of {runs.parent}, but this is the checkout {root}; "
+            f"call its own: {root}/.venv/bin/digits, which `make setup` makes, or `python -m digits` in {root}"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,11 +68,12 @@ class Project:
         Raises
         ------
         ParamsError
-            There is none.
+            There is none, or the code that runs is not the one that lies in it.
         """
         folder = (start or Path.cwd()).resolve()
         for candidate in (folder, *folder.parents):
             if (candidate / PARAMS).is_file():
+                _ensure_own_code(candidate)
                 return cls(root=candidate)
         raise ParamsError(f"no {PARAMS} in {folder} or above it; run digits inside a checkout of the project")
 
@@ -69,10 +85,7 @@ class Project:
         ParamsError
             The dataset is not in ``params.yaml``.
         """
-        datasets = self._read()
-        if dataset not in datasets:
-            raise ParamsError(f"no dataset {dataset!r} in {PARAMS}; it has {', '.join(datasets)}")
-        return datasets[dataset]
+        return self._read(wanted=dataset)[dataset]
 
     def params(self, dataset: str) -> DatasetParams:
         """Return the params of a dataset.
@@ -83,14 +96,14 @@ class Project:
             The dataset is not in ``params.yaml``, or the file holds an unknown key, a wrong type or a value out of
             range; the message names the key's path.
         """
-        wanted, sections = self.section(dataset), self._read()
+        sections = self._read(wanted=dataset)
         from digits.dataset_params import DatasetParams  # every family, and with them a second of libraries
 
         try:
             for name, section in sections.items():  # `dvc repro` does one dataset after the other
                 if name != dataset:
                     DatasetParams.read(section, path=f"datasets.{name}")
-            return DatasetParams.read(wanted, path=f"datasets.{dataset}")
+            return DatasetParams.read(sections[dataset], path=f"datasets.{dataset}")
         except ParamsError as error:
             raise ParamsError(f"{PARAMS}: {error}") from error
 
@@ -185,7 +198,8 @@ class Project:
         done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, *, wanted: str = "") -> dict[str, Any]:
+        """Return the sections of all datasets, among which `wanted` has to be."""
         try:
             content = yaml.load((self.root / PARAMS).read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe one
             datasets = content["datasets"]
@@ -199,4 +213,6 @@ class Project:
             )
         if unnamed := [name for name in datasets if not isinstance(name, str)]:
             raise ParamsError(f"{PARAMS}: datasets.{unnamed[0]} is no text; write it as '{unnamed[0]}', in quotes")
+        if wanted and wanted not in datasets:
+            raise ParamsError(f"no dataset {wanted!r} in {PARAMS}; it has {', '.join(datasets)}")
         return datasets

@@ -182,6 +182,11 @@ def prepare_environment(more: Mapping[str, str] | None = None) -> None:
     os.environ.update({**_SAME_BITS, **(more or {})})
 
 
+def is_stage_of_dvc() -> bool:
+    """Return whether DVC runs this process, as a stage of dvc.yaml, and will record what comes out."""
+    return "DVC_STAGE" in os.environ
+
+
 def environment_without(names: Iterable[str]) -> dict[str, str]:
     """Return a copy of the environment without some variables, for a process of ours that must not see them."""
     left_out = set(names)

@@ -18,6 +18,7 @@ from digits.steps.memory import tracking
 from digits.steps.promotion import wait_for_answer
 from digits.steps.proposal import Answer, Proposal
 from tasks import registry
+from tasks.data import ingest, split, validate
 
 __all__ = ["Approval", "promote", "rollback"]
 
@@ -35,10 +36,12 @@ class Approval(RunInput):
 @flow(name="promote", flow_run_name="promote {dataset} to {to}")
 def promote(
     dataset: str,
+    *,
     version: int | None = None,
     to: Literal["staging", "production"] = "production",
     force: bool = False,
     reason: str = "",
+    actor: str = "",
 ) -> Entry:
     """Promote a version of a dataset's classifier, if it has earned it.
 
@@ -48,11 +51,17 @@ def promote(
         to: The stage.
         force: Promote it whatever the gate says; needs a reason. Damaged files are never promoted.
         reason: Why, for the ledger.
+        actor: Who asks, for the ledger; by default the user on whose behalf it runs.
     """
     project = Project.find()
     with answering():
+        if to == "production" and not project.split(dataset).exists():  # a machine that has trained nothing yet
+            snapshot = ingest(dataset)
+            split(snapshot, validate(snapshot))
         memory = tracking(project, dataset, settings=Settings.load(project.root))
-        proposal = registry.propose(dataset, memory=memory, version=version, to=to, force=force, reason=reason)
+        proposal = registry.propose(
+            dataset, memory=memory, version=version, to=to, force=force, reason=reason, actor=actor
+        )
         answer = None
         if proposal.asks and proposal.accepted:
             hours = project.params(dataset).promote.approval_hours
@@ -61,17 +70,18 @@ def promote(
 
 
 @flow(name="rollback", flow_run_name="rollback {dataset}")
-def rollback(dataset: str, reason: str = "") -> Entry:
+def rollback(dataset: str, reason: str = "", actor: str = "") -> Entry:
     """Give production back to the version that served before, at once.
 
     Args:
         dataset: Name of the dataset in params.yaml.
         reason: Why, for the ledger.
+        actor: Who asks, for the ledger; by default the user on whose behalf it runs.
     """
     project = Project.find()
     with answering():
         memory = tracking(project, dataset, settings=Settings.load(project.root))
-        return registry.rollback(dataset, memory=memory, reason=reason)
+        return registry.rollback(dataset, memory=memory, reason=reason, actor=actor)
 
 
 def _ask(proposal: Proposal, *, hours: float) -> Answer:

@@ -18,10 +18,12 @@ __all__ = ["conclude", "propose", "rollback"]
 
 
 @task(task_run_name="propose {dataset}", cache_policy=NO_CACHE)
-def propose(dataset: str, *, memory: Tracking, version: int | None, to: Stage, force: bool, reason: str) -> Proposal:
+def propose(
+    dataset: str, *, memory: Tracking, version: int | None, to: Stage, force: bool, reason: str, actor: str
+) -> Proposal:
     """Examine a version beside the one that serves and ask the gate; its table is kept as an artifact."""
     proposal = promotion.propose(
-        Project.find(), dataset, memory=memory, version=version, to=to, force=force, reason=reason
+        Project.find(), dataset, memory=memory, version=version, to=to, force=force, reason=reason, actor=actor
     )
     if proposal.decision is not None:
         create_markdown_artifact(
@@ -46,9 +48,9 @@ def conclude(dataset: str, proposal: Proposal, *, memory: Tracking, answer: Answ
 
 
 @task(task_run_name="rollback {dataset}", cache_policy=NO_CACHE)
-def rollback(dataset: str, *, memory: Tracking, reason: str) -> Entry:
+def rollback(dataset: str, *, memory: Tracking, reason: str, actor: str) -> Entry:
     """Give production back to the version that served before."""
-    done = stages.rollback(Project.find(), dataset, memory=memory, reason=reason)
+    done = stages.rollback(Project.find(), dataset, memory=memory, reason=reason, actor=actor)
     tell(
         ROLLED_BACK, dataset=dataset, message=f"version {done.version} serves again: {done.reason or 'no reason given'}"
     )

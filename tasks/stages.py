@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psutil
 from dvc.exceptions import DvcException
 from dvc.lock import LockError, make_lock
 from dvc.repo import Repo, lock_repo
@@ -17,6 +18,7 @@ from dvc.stage import PipelineStage
 
 from digits.errors import MissingError
 from digits.files import only_one
+from digits.processes import TOLERANCE_SECONDS
 
 __all__ = ["Stages", "alone", "named", "with_stages"]
 
@@ -55,7 +57,7 @@ def with_stages(root: Path, question: Callable[[Stages], _Answer]) -> _Answer:
                 return question({stage.name: stage for stage in repo.index.stages})
         except LockError as error:
             if not told:
-                log.warning("DVC is at work here (%s); waiting for its end", str(error).partition("\n")[0])
+                log.warning("DVC is at work here (%s); waiting for its end", " ".join(str(error).split()))
             told = True
             time.sleep(_BUSY_SECONDS)
         except DvcException as error:
@@ -70,12 +72,31 @@ def named(known: Stages, name: str) -> PipelineStage:
 
 
 def _mend(root: Path) -> None:
-    """Drop DVC's list of who reads and writes, if a process was killed while it wrote it."""
+    """Drop DVC's list of who reads and writes, if a kill has left it half written, or naming nobody who could have.
+
+    DVC itself looks only whether a process of that number lives; after a restart of the machine another one may.
+    """
     readers = root / ".dvc" / "tmp" / "rwlock"
     if not readers.exists():
         return
     with suppress(LockError), make_lock(f"{readers}.lock"):  # DVC's own, while it writes
+        written = readers.stat().st_mtime
         try:
-            json.loads(readers.read_text(encoding="utf-8"))
-        except ValueError:
+            named = _numbers(json.loads(readers.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            named = set()
+        if not any(_began_before(written, number) for number in named):
             readers.unlink()
+
+
+def _numbers(lists: Mapping[str, Mapping[str, Any]]) -> set[int]:
+    """Return the processes that DVC's list names: for each path one that writes, and those that read."""
+    entries = [entry for paths in lists.values() for entry in paths.values()]
+    return {int(each["pid"]) for entry in entries for each in (entry if isinstance(entry, list) else [entry])}
+
+
+def _began_before(moment: float, number: int) -> bool:
+    try:
+        return psutil.Process(number).create_time() <= moment + TOLERANCE_SECONDS
+    except psutil.NoSuchProcess:
+        return False

@@ -201,12 +201,16 @@ class Checkout:
     def digits(self, *arguments: str, folder: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `digits` in the checkout, or in a folder of it, forked from loaded libraries."""
         return forked.run(
-            arguments, folder=self.root / folder, environment={**self.environment, **environment}, timeout=280
+            arguments,
+            code=self.root,
+            folder=self.root / folder,
+            environment={**self.environment, **environment},
+            timeout=280,
         )
 
     def start(self, *arguments: str, **environment: str) -> forked.Command:
         """Start a command of `digits` in the checkout, forked as by `digits`, and return it while it runs."""
-        return forked.Command(arguments, folder=self.root, environment={**self.environment, **environment})
+        return forked.Command(arguments, code=self.root, environment={**self.environment, **environment})
 
     @staticmethod
     def command(*arguments: str) -> list[str]:

@@ -15,21 +15,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
 from multiprocessing import forkserver, popen_forkserver
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 __all__ = ["Command", "run"]
 
-#: Not Prefect, which reads its settings when it is loaded, and nothing that starts threads.
+#: Nothing that starts threads.
 LIBRARIES = (
     "dvc.repo",
     "great_expectations",
     "matplotlib.figure",
     "mlflow.store.tracking.sqlalchemy_store",
     "pandas",
+    "prefect.flow_engine",
+    "prefect.input",
+    "prefect.task_runners",
     "skops.io",
     "sklearn.pipeline",
 )
@@ -42,14 +49,22 @@ class Command:
     ----------
     arguments
         What stands behind `digits`.
+    code
+        The checkout whose code it is.
     folder, environment
-        Where it runs, and its environment: nothing of this process's beside it.
+        Where it runs, the checkout by default, and its environment: nothing of this process's beside it.
     fork_workers
         Whether its workers are forked too.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], fork_workers: bool = False
+        self,
+        arguments: Sequence[str],
+        *,
+        code: Path,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+        fork_workers: bool = False,
     ) -> None:
         from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
 
@@ -57,7 +72,8 @@ class Command:
         self._said = Path(tempfile.mkdtemp())
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(LIBRARIES))
-        call = partial(_call, self.arguments, folder, dict(environment), self._said, fork_workers=fork_workers)
+        where, given = folder or code, dict(environment)
+        call = partial(_call, self.arguments, code, where, given, self._said, fork_workers=fork_workers)
         self._process = context.Process(target=call)
         # The first call starts the process that all are forked from, and libraries read what is set as they load.
         with patch.dict(os.environ, environment, clear=True):
@@ -93,10 +109,10 @@ class Command:
 
 
 def run(
-    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float
+    arguments: Sequence[str], *, code: Path, folder: Path, environment: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """Call `digits` with these arguments in a fork, and return what became of it."""
-    command = Command(arguments, folder=folder, environment=environment, fork_workers=True)
+    command = Command(arguments, code=code, folder=folder, environment=environment, fork_workers=True)
     try:
         out, err = command.communicate(timeout)
     finally:
@@ -104,20 +120,47 @@ def run(
     return subprocess.CompletedProcess(command.arguments, command.wait(), out, err)
 
 
-def _call(arguments: list[str], folder: Path, environment: dict[str, str], said: Path, *, fork_workers: bool) -> None:
+def _call(
+    arguments: list[str], code: Path, folder: Path, environment: dict[str, str], said: Path, *, fork_workers: bool
+) -> None:
     """Become the command: its folder, its environment and nothing else, and its output into files."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.meta_path.insert(0, _Prefect())
     if fork_workers:
         _fork_workers()
     for number in (1, 2):
         os.dup2(os.open(said / str(number), os.O_WRONLY | os.O_CREAT), number)
-    sys.path.insert(0, str(folder))
+    sys.path.insert(0, str(code))
     sys.argv = ["digits", *arguments]
     from digits.cli import main
 
     main()
+
+
+class _Prefect(MetaPathFinder, Loader):
+    """Gives Prefect, which is loaded, to whoever imports it, with the settings of the environment at that moment."""
+
+    def __init__(self) -> None:
+        names = [name for name in sys.modules if name.partition(".")[0] == "prefect"]
+        self._loaded = {name: sys.modules.pop(name) for name in names}
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        """Return a spec of what is loaded; there is nothing to find after that."""
+        if fullname != "prefect":
+            return None
+        sys.meta_path.remove(self)
+        sys.modules.update(self._loaded)
+        self._loaded["prefect.context"].refresh_global_settings_context()
+        return spec_from_loader(fullname, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return what is loaded."""
+        return self._loaded[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: it was done."""
 
 
 def _fork_workers() -> None:

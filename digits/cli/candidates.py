@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from digits.cli.display import events_shown, print_leaderboard
@@ -11,11 +11,11 @@ from digits.cli.output import print_json, print_line
 from digits.errors import FitFailed, MissingError
 from digits.experiments.assessment import assess
 from digits.experiments.code import reachable
-from digits.experiments.evaluation import read_evaluation
+from digits.experiments.evaluation import Evaluation, read_evaluation
 from digits.experiments.libraries import library_versions, unlocked_libraries
 from digits.experiments.workers import worker_pool
 from digits.project import Project
-from digits.settings import Settings
+from digits.settings import Settings, is_stage_of_dvc
 from digits.steps import candidates, evaluation, registration
 from digits.steps.data import load_split
 from digits.steps.memory import tracking
@@ -45,13 +45,13 @@ def fit(dataset: str, family: str, *, json: bool = False) -> None:
     """
     project = Project.find()
     params = project.params(dataset).fit  # what is misspelt leaves nothing in MLflow
-    if _is_stage() and family in params.families:
+    if is_stage_of_dvc() and family in params.families:
         print_ = candidates.fingerprint_of(params, family, data=load_split(project, dataset).digest)
         _ensure_locked(project, print_.libraries)
     settings = Settings.load(project.root)
     memory = tracking(project, dataset, settings=settings)
     # A worker, which starts when there is something to fit: the limit can stop it, and the bits are those of `run`.
-    with worker_pool(1, timeout_s=settings.fit_minutes * 60) as workers:
+    with events_shown(), worker_pool(1, timeout_s=settings.fit_minutes * 60) as workers:
         candidate, reused = candidates.fit(project, dataset, family, memory=memory, workers=workers)
     if not candidates.current(project, dataset, [candidate]):  # `dvc repro` would take it for what params.yaml says now
         raise FitFailed(f"{family} is fitted and remembered, but its params or code were changed meanwhile; run again")
@@ -98,7 +98,7 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
     project = Project.find()
     params = project.params(dataset)
     memory = tracking(project, dataset, settings=Settings.load(project.root))
-    if _is_stage():
+    if is_stage_of_dvc():
         _ensure_locked(project, library_versions(reachable(assess.__module__, below="digits.experiments")))
     with events_shown():
         fitted, missing = evaluation.all_remembered(project, dataset, memory=memory)
@@ -110,11 +110,6 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
         raise FitFailed(f"cannot be scored: {'; '.join(unscored)}; the others are")
     if not evaluation.is_current(project, dataset, done, params=params.evaluate):
         raise FitFailed("params, code or candidates were changed while they were scored; run again")
-
-
-def _is_stage() -> bool:
-    """Return whether DVC asks, which records what comes out."""
-    return "DVC_STAGE" in os.environ
 
 
 def _ensure_locked(project: Project, libraries: Mapping[str, str]) -> None:
@@ -178,7 +173,11 @@ def leaderboard(dataset: str, *, json: bool = False) -> None:
     """
     project = Project.find()
     project.params(dataset)
-    show(project.evaluation(dataset), json=json)
+    folder = project.evaluation(dataset)
+    read_evaluation(folder)  # what to run where there is none at all
+    # The last evaluation's own word, if it is of what lies here now: a checkout of another commit may have left it.
+    Evaluation.load(folder, candidate=partial(project.candidate, dataset), split=load_split(project, dataset))
+    show(folder, json=json)
 
 
 def show(folder: Path, *, json: bool) -> None:

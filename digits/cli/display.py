@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digits.events import Event
-from digits.experiments.statistics import interval_name
+from digits.experiments.statistics import interval_name, percentage
 
 if TYPE_CHECKING:
     # They load scikit-learn, which a run does while it waits.
@@ -149,9 +149,8 @@ def print_leaderboard(evaluation: Mapping[str, Any]) -> None:
         console.print(Text(f"{wrong}: of the {mistakes} mistakes of {best['family']}, {known} are on them", "dim"))
     claim = evaluation["claim"]
     verdict = "rejected" if claim["rejected"] else "not rejected"
-    words = (
-        f"the claim of {claim['accuracy']:.1%} accuracy is {verdict} (exact binomial test, p = {claim['p_value']:.2g})"
-    )
+    tested = f"(exact binomial test, p = {claim['p_value']:.2g})"
+    words = f"the claim of {percentage(claim['accuracy'])} accuracy is {verdict} {tested}"
     console.print(Text(words, "dim"))
     for family, reason in evaluation["failed"].items():
         console.print(Text(f"{family}: {reason}", "red"))

@@ -62,11 +62,12 @@ def predict(dataset: str, *images: Path, json: bool = False) -> int:
             sys.stderr.write(f"digits: {error}\n")
     results = []
     if read:
-        estimator = registry.load(version)
-        proba = estimator.predict_proba(np.stack([image for _, image in read]))
+        with answering(), registry.load(version) as estimator:
+            proba = estimator.predict_proba(np.stack([image for _, image in read]))
+            digits = estimator.classes_[proba.argmax(axis=1)]
         results = [
-            {"image": str(path), "digit": int(estimator.classes_[row.argmax()]), "probability": float(row.max())}
-            for (path, _), row in zip(read, proba, strict=True)
+            {"image": str(path), "digit": int(digit), "probability": float(row.max())}
+            for (path, _), digit, row in zip(read, digits, proba, strict=True)
         ]
     if json:
         print_json(results)

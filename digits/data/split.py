@@ -60,7 +60,7 @@ class KFold(Section):
 class SplitParams(Section):
     """Section ``split`` of ``params.yaml``."""
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     test: Annotated[LastRows | Fraction, Field(discriminator="take")]
     validation: Annotated[Fraction | KFold, Field(discriminator="take")]
 

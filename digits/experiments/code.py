@@ -23,6 +23,10 @@ __all__ = ["changed_code", "code_digests", "ensure_unchanged", "libraries_of", "
 
 _PACKAGE = Path(__file__).parents[1]
 
+#: Where a node of a syntax tree holds statements, or what holds them; and what a docstring stands in.
+_BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
 #: Held while garbage collection pauses for a syntax tree.
 _parsing = Lock()
 
@@ -79,7 +83,7 @@ def reachable(module: str, *, below: str | tuple[str, ...]) -> frozenset[str]:
 def _imports(module: str) -> frozenset[str]:
     """Return what `module` imports: full names inside this package, top-level names outside it."""
     names: set[str] = set()
-    for node in ast.walk(_tree(module)):
+    for node in _statements(_tree(module)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -117,10 +121,18 @@ def _is_new(module: str) -> bool:
 def _digest(module: str) -> str:
     """Return the SHA-256 of the module's syntax tree, without comments, docstrings and positions."""
     tree = _tree(module)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+    for node in (tree, *_statements(tree)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements below a node, however deep; no expression holds one."""
+    for name in _BODIES:
+        for child in getattr(node, name, ()):
+            yield child
+            yield from _statements(child)
 
 
 def _tree(module: str) -> ast.Module:

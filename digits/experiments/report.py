@@ -15,7 +15,7 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.overview import PICTURES
 from digits.experiments.robustness import at_reference
 from digits.experiments.scores import plots_folder
-from digits.experiments.statistics import interval_name
+from digits.experiments.statistics import interval_name, percentage
 from digits.files import replaced_file
 from digits.pages import PAGE_STYLE
 
@@ -53,9 +53,11 @@ def write_report(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": _percent, "bytes": _bytes, "change": _change, "interval_name": interval_name}
+    environment.filters |= {"percent": _percent, "bytes": _bytes, "change": _change}
+    environment.filters |= {"interval_name": interval_name, "percentage": percentage}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     best = evaluation.best
+    comparable = before["leaderboard"] if before and before["split"] == split.digest else ()
     text = page.render(
         style=PAGE_STYLE,
         dataset=split.snapshot.dataset,
@@ -72,7 +74,7 @@ def write_report(
         git=git or {},
         data_docs=data_docs,
         changes=changes_since(before, evaluation, split=split),
-        accuracy_before={row["family"]: row["test_accuracy"] for row in (before or {}).get("leaderboard", ())},
+        accuracy_before={row["family"]: row["test_accuracy"] for row in comparable},
         kinds=[kind.name for kind in CORRUPTIONS],
         strengths={kind.name: f"{kind.reference:g} {kind.unit}" for kind in CORRUPTIONS},
         at_reference={row.family: at_reference(row.conditions) for row in evaluation.rows},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ __all__ = ["roc_and_precision_recall"]
 
 SIDE, LEFT, BETWEEN = 3.6, 0.85, 1.0  # inches
 
-#: So many points side by side can be told apart on a panel.
-POINTS = 400
+#: So many points side by side can be told apart on a panel; a straight line of a curve is drawn in so many pieces.
+POINTS, BETWEEN_TWO = 400, 16
 
 
 def roc_and_precision_recall(
@@ -61,9 +61,11 @@ def roc_and_precision_recall(
         colour = colours.get(family, PALE)
         width, layer = styles.get(colour, (1.1, 2))
         false_positives, true_positives, _ = curves[family]
-        _line(left, np.maximum(false_positives, smallest), true_positives, colour=colour, width=width, layer=layer)
+        # Whoever flips a coin between two thresholds is on the line between them, and the area is that below it.
+        lines = [_traced(rates) for rates in (false_positives, true_positives)]
+        _line(left, np.maximum(lines[0], smallest), lines[1], colour=colour, width=width, layer=layer)
         precision, recall, _ = precision_recall_curve(flat, each.ravel())
-        _line(right, recall, precision, colour=colour, width=width, layer=layer)
+        _line(right, recall, precision, colour=colour, width=width, layer=layer, style="steps-post")
     left.set_xscale("log")
     left.set_xlim(smallest, 1)
     _name(left, x="false positive rate", y="true positive rate (recall)")
@@ -82,8 +84,9 @@ def _line(
     colour: str,
     width: float,
     layer: int,
+    style: Literal["default", "steps-post"] = "default",
 ) -> None:
-    """Draw the steps of a curve between points that can be told apart on paper: nothing lies between two thresholds."""
+    """Draw a curve through those of its points that can be told apart on paper."""
     across = np.log(x) / np.log(x.min()) if x.min() > 0 else x
     cells = np.round(POINTS * np.column_stack([across, 2 * y])).astype(np.int64)  # half of the height is drawn
     kept = np.append(True, np.any(np.diff(cells, axis=0), axis=1))
@@ -94,8 +97,15 @@ def _line(
         color=colour,
         linewidth=width,
         zorder=layer,
-        drawstyle="steps-post",
+        drawstyle=style,
     )
+
+
+def _traced(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a curve's coordinates with more points on each of its straight lines, which a logarithmic axis bends."""
+    places = np.arange(len(rates))
+    between = np.linspace(0, places[-1], BETWEEN_TWO * places[-1] + 1)
+    return np.interp(between, places, rates)
 
 
 def _name(axes: Axes, *, x: str, y: str) -> None:

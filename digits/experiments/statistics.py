@@ -11,12 +11,17 @@ from statistics import NormalDist
 
 from digits.errors import ParamsError
 
-__all__ = ["claim_p_value", "holm", "interval_name", "mcnemar_exact", "wilson_interval"]
+__all__ = ["claim_p_value", "holm", "interval_name", "mcnemar_exact", "percentage", "wilson_interval"]
+
+
+def percentage(share: float) -> str:
+    """Return a share as it was given, in per cent with all its decimals: ``99.75 %``."""
+    return f"{100 * share:.10g}\u202f%"
 
 
 def interval_name(confidence: float) -> str:
     """Return what an interval of that nominal coverage is called, with all its decimals: ``99.5 % interval``."""
-    return f"{100 * confidence:.10g}\u202f% interval"
+    return f"{percentage(confidence)} interval"
 
 
 def wilson_interval(correct: int, total: int, *, confidence: float) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from digits.experiments.tags import (
     TAG_PARENT,
     TAG_PROCESS,
 )
-from digits.experiments.views import FITS_VIEW
+from digits.experiments.views import fits_view
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, this_process
 
@@ -69,7 +69,7 @@ class Store:
         # One at a time: a new database is given its tables, and a new dataset its experiment.
         with answering(), only_one(artifacts.with_name(".opening.lock")):
             self.client = connect(uri)
-            self.experiment_id = self._experiment(artifacts, view=FITS_VIEW)
+            self.experiment_id = self._experiment(artifacts, view=fits_view())
 
     def _experiment(self, artifacts: Path, *, view: Mapping[str, str]) -> str:
         location = None if self.uri.startswith("http") else artifacts.resolve().as_uri()
@@ -225,6 +225,7 @@ class Store:
             seconds.setdefault(run.data.tags[TAG_FAMILY], run.data.metrics.get(METRIC_FIT_SECONDS, 0.0))
         return seconds
 
-    def describe(self, note: str) -> None:
-        """Set the note of the experiment, in Markdown."""
-        self.client.set_experiment_tag(self.experiment_id, TAG_NOTE, note)
+    def describe(self, note: str, *, view: Mapping[str, str] | None = None) -> None:
+        """Set the note of the experiment, in Markdown, and the view of its runs that the note leads to."""
+        for name, value in {TAG_NOTE: note, **(view or {})}.items():
+            self.client.set_experiment_tag(self.experiment_id, name, value)

@@ -37,7 +37,6 @@ from digits.experiments.tags import (
     TAG_SNAPSHOT,
     TAG_SPLIT,
 )
-from digits.experiments.views import FITS_VIEW
 
 if TYPE_CHECKING:
     from digits.data.snapshot import Snapshot
@@ -145,7 +144,7 @@ class Tracking(Store):
     ) -> None:
         """Log what sums up a pipeline run onto its parent run: figures, tags and files; its name then names the best.
 
-        The note, in Markdown, is what people read first: on the run, and on the experiment as that of the last run.
+        The note, in Markdown, is what people read first on the run.
         """
         from mlflow.entities import Metric, RunTag
 
@@ -158,9 +157,6 @@ class Tracking(Store):
         for path in files:
             self.client.log_artifact(run_id, str(path))
         self.client.update_run(run_id, name=f"{self.client.get_run(run_id).info.run_name}, best: {best}")
-        self.describe(note)
-        for name, value in FITS_VIEW.items():
-            self.client.set_experiment_tag(self.experiment_id, name, value)
 
     def start_reference_run(
         self, name: str, *, params: Mapping[str, Any], snapshot: Snapshot, tags: Mapping[str, str]

@@ -10,32 +10,42 @@ from collections.abc import Mapping, Sequence
 
 from digits.experiments.leaderboard import Row
 from digits.experiments.statistics import interval_name
+from digits.experiments.tags import TAG_SPLIT
 
-__all__ = ["FITS_VIEW", "fits_address", "note", "run_address"]
+__all__ = ["fits_address", "fits_view", "note", "run_address"]
 
 _KEY = "leaderboard"
 
 #: Columns of the view, beside the run's name, its age and duration; the UI orders them by name.
 _COLUMNS = ("validation_accuracy", "test_accuracy", "test_log_loss", "cost_batch_seconds")
 
-#: Tag of an experiment → the view that `fits_address` opens: the fits alone, best validation accuracy first. The UI
-#: keeps views that people share in such tags; these are the names that it gives them.
-FITS_VIEW = {
-    f"mlflow.sharedViewState.{_KEY}": json.dumps(
-        {
-            "searchFilter": "tags.kind = 'candidate'",
-            "orderByKey": "metrics.`validation_accuracy`",
-            "orderByAsc": False,
-            "startTime": "ALL",
-            "lifecycleFilter": "Active",
-            "modelVersionFilter": "All Runs",
-            "datasetsFilter": [],
-            "selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS],
-            "viewMaximized": True,
-            "runListHidden": False,
-        }
-    )
-}
+
+def fits_view(*, split: str = "") -> dict[str, str]:
+    """Return the tag of an experiment by which `fits_address` opens the fits alone, best validation accuracy first.
+
+    The UI keeps views that people share in such tags; these are the names that it gives them.
+
+    Parameters
+    ----------
+    split
+        Digest of a split: only figures that were measured on the same rows can be put in order. All fits by default.
+    """
+    return {
+        f"mlflow.sharedViewState.{_KEY}": json.dumps(
+            {
+                "searchFilter": "tags.kind = 'candidate'" + (f" and tags.`{TAG_SPLIT}` = '{split}'" if split else ""),
+                "orderByKey": "metrics.`validation_accuracy`",
+                "orderByAsc": False,
+                "startTime": "ALL",
+                "lifecycleFilter": "Active",
+                "modelVersionFilter": "All Runs",
+                "datasetsFilter": [],
+                "selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS],
+                "viewMaximized": True,
+                "runListHidden": False,
+            }
+        )
+    }
 
 
 def run_address(experiment_id: str, run_id: str | None) -> str:
@@ -49,7 +59,7 @@ def fits_address(experiment_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={_KEY}"
 
 
-def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, run_id: str) -> str:
+def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, run_id: str | None = None) -> str:
     """Return, in Markdown, what the last evaluation says; its first line is all that the UI shows before a click.
 
     Parameters
@@ -61,15 +71,15 @@ def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, 
     experiment_id
         Of the dataset.
     run_id
-        The pipeline run that was evaluated.
+        The pipeline run that was evaluated, if it was one.
     """
     best = rows[0]
     interval = interval_name(best.test.confidence)
+    pipeline = f", [the last pipeline run]({run_address(experiment_id, run_id)})" if run_id else ""
     lines = [
         f"Best: [**{best.family}**]({run_address(experiment_id, best.candidate.run_id)}), test accuracy "
         f"{best.test_accuracy:.2%} ({interval} {best.test_accuracy_low:.2%} to {best.test_accuracy_high:.2%}), "
-        f"chosen by validation accuracy. [All fits]({fits_address(experiment_id)}), "
-        f"[the last pipeline run]({run_address(experiment_id, run_id)}).",
+        f"chosen by validation accuracy. [All fits]({fits_address(experiment_id)}) of these images{pipeline}.",
         "",
         f"| family | validation | test | {interval} | against the best | log loss | per image |",
         "|---|---|---|---|---|---|---|",

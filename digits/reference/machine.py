@@ -12,6 +12,7 @@ from digits.data.split import Split
 from digits.experiments.evaluation import Claim
 from digits.experiments.metrics import Metrics, score
 from digits.experiments.plots import confusion_matrix
+from digits.experiments.statistics import percentage
 from digits.reference.system import Images, Options, Outcome
 
 __all__ = ["machine"]
@@ -36,7 +37,7 @@ def machine(split: Split, options: Options, *, test_share: float, ranges: tuple[
     images = Images.of(split, np.arange(split.snapshot.n_samples))
     X, X_test, y, y_test = train_test_split(images.X, images.y, test_size=test_share, random_state=0)
     predicted = SVC(**params).fit(X, y).predict(X_test)
-    lines = [f"Claim: {options.claim:.1%} of the digits are predicted accurately."]
+    lines = [f"Claim: {percentage(options.claim)} of the digits are predicted accurately."]
     metrics: dict[str, float] = {}
     for end in ranges:
         right = SVC(**params).fit(images.X[:end], images.y[:end]).predict(images.X[end:]) == images.y[end:]

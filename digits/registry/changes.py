@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from digits.errors import BusyError, DigitsError, GateFailed, MissingError
 from digits.files import only_one
-from digits.registry.history import MOVED, UNDER_WAY, Action, Entry, Outcome
+from digits.processes import has_died
+from digits.registry.history import MOVED, UNDER_WAY, WAITING, Action, Entry, Outcome
 from digits.registry.stages import PRODUCTION, STAGING
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class Changes:
                 # One that died while it ended the entry had said how.
                 self._stages.agree()
                 decided = entry.outcome if entry.outcome not in MOVED else ""
-                self._ledger.finish(entry, outcome=decided or "abandoned")
+                if not decided and entry.status == WAITING and not has_died(entry.process):
+                    self._ledger.finish(entry, outcome="refused", reason="nobody answered in time")
+                else:
+                    self._ledger.finish(entry, outcome=decided or "abandoned")
                 log.warning("a dead process had begun the %s of version %s; nothing moved", entry.action, entry.version)
         return completed
 

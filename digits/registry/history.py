@@ -102,7 +102,7 @@ class Entry:
             "stage": self.stage,
             "version": self.version,
             "before": self.before,
-            "outcome": self.outcome or "under way",
+            "outcome": "under way" if self.is_open else self.outcome,
             "actor": self.actor,
             "reason": self.reason,
             "approved_by": self.approved_by,
@@ -161,8 +161,12 @@ def _after(production: list[int], entry: Entry) -> list[int]:
 
 
 def holder_at(entries: Sequence[Entry], moment: datetime) -> Entry | None:
-    """Return the entry by which a version held ``@production`` at a moment; None when none did yet."""
-    moves = [item for item in entries if item.has_moved and item.stage == PRODUCTION and item.time <= moment]
+    """Return the entry by which a version held ``@production`` at a moment; None when none did yet.
+
+    An entry that is under way does not count before it has ended.
+    """
+    moves = [item for item in entries if item.has_moved and not item.is_open]
+    moves = [item for item in moves if item.stage == PRODUCTION and item.time <= moment]
     return max(moves, key=lambda item: item.time, default=None)
 
 

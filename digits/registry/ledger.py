@@ -71,7 +71,8 @@ class Ledger:
         action, stage, version, before, actor, reason
             See `Entry`.
         """
-        deadline = datetime.now(UTC) + LEASE
+        # A promotion examines two models; all else is a few calls.
+        deadline = datetime.now(UTC) + (LEASE if action == "promote" else MOVING)
         run = self._client.create_run(
             self._runs.experiment_id,
             run_name=f"{self.dataset} {version}: {action}",
@@ -124,8 +125,10 @@ class Ledger:
 
     def moving(self, entry: Entry, *, outcome: Outcome, reason: str) -> Entry:
         """Say that the alias moves now, what that will be, and why; what is left takes no more than a few calls."""
-        moved = datetime.now(UTC)
-        deadline = moved + MOVING
+        # After all that moved before, whatever the clock of this machine says: the order is what counts.
+        last = max((each.moved for each in self.entries() if each.moved), default=entry.started)
+        moved = max(datetime.now(UTC), last + timedelta(microseconds=1))
+        deadline = datetime.now(UTC) + MOVING
         said = {TAG_OUTCOME: outcome, TAG_REASON: reason, TAG_MOVED: moved.isoformat()}
         self._say(entry, {**said, TAG_DEADLINE: deadline.isoformat()})
         return replace(entry, moved=moved, outcome=outcome, reason=reason, deadline=deadline)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 import digits
+from digits.experiments.code import code_digests, reachable
 from digits.experiments.leaderboard import Row
 from digits.experiments.logged_model import create_logged_model, finalize, logged_model_of
 from digits.experiments.tags import CANDIDATE_FOLDER
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from digits.data.snapshot import Snapshot
 
-__all__ = ["MODEL_FILES", "Package", "digest_of_package", "log_model"]
+__all__ = ["CODE_FILES", "MODEL_FILES", "Package", "digest_of_code", "digest_of_package", "log_model"]
 
 SERVED = Path(__file__).with_name("served.py")
 PACKAGE = Path(digits.__file__).parent
@@ -30,8 +33,8 @@ MODEL, ARTIFACT, DIGEST = "model", "model", "sha256"
 #: What loading a package writes into it where the store is a folder: Python beside its code, MLflow beside the model.
 _WRITTEN_LATER = frozenset({"__pycache__", "registered_model_meta"})
 
-#: Where in a package the model's own files lie.
-MODEL_FILES = f"artifacts/{ARTIFACT}"
+#: Where in a package the model's own files lie, and the code.
+MODEL_FILES, CODE_FILES = f"artifacts/{ARTIFACT}", "code"
 
 #: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
 _SERVED_BY = (
@@ -52,11 +55,12 @@ _EXAMPLES = 2
 
 
 class Package(NamedTuple):
-    """A model as MLflow keeps it: its address and id, and the SHA-256 over all of its files."""
+    """A model as MLflow keeps it: its address and id, the SHA-256 over all of its files, and that over its code."""
 
     source: str
     model_id: str
     digest: str
+    code: str
 
 
 def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
@@ -88,12 +92,20 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
         client.log_model_artifacts(model_id, str(Path(work) / MODEL))
         digest = digest_of_package(Path(work) / MODEL)
     finalize(client, model_id)
-    return Package(source=f"models:/{model_id}", model_id=model_id, digest=digest)
+    return Package(source=f"models:/{model_id}", model_id=model_id, digest=digest, code=digest_of_code())
 
 
 def digest_of_package(folder: Path) -> str:
     """Return the SHA-256 over the files by which MLflow serves a model, as they were logged."""
     return sha256_of_folder(folder, without=_WRITTEN_LATER)
+
+
+def digest_of_code() -> str:
+    """Return the SHA-256 over the code that reads a model's files and predicts, as this process runs it."""
+    places = ("digits.data", "digits.models")
+    models = [f"digits.models.{path.stem}" for path in (PACKAGE / "models").glob("*.py")]
+    modules = frozenset[str]().union(*(reachable(module, below=places) for module in models))
+    return hashlib.sha256(json.dumps(code_digests(modules)).encode()).hexdigest()
 
 
 def _signature(row: Row, *, snapshot: Snapshot) -> ModelSignature:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelVersion", "brought", "tags_of"]
 
-TAG_GATE, TAG_THREADS, TAG_PACKAGE = "gate", "threads", "package.sha256"
+TAG_GATE, TAG_THREADS, TAG_PACKAGE, TAG_CODE = "gate", "threads", "package.sha256", "code.sha256"
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class ModelVersion:
         How many its family predicts with.
     split
         Digest of the split that it was fitted on.
+    fingerprint
+        Digest of the fingerprint of the candidate that it came from.
+    code
+        Digest of the code that reads its files and predicts, when it was registered.
     created
         Milliseconds since 1970.
     """
@@ -64,6 +68,8 @@ class ModelVersion:
     stage: str = NONE
     threads: int = 1
     split: str = ""
+    fingerprint: str = ""
+    code: str = ""
     created: int = 0
 
     @classmethod
@@ -81,6 +87,8 @@ class ModelVersion:
             stage=found.tags.get(TAG_STAGE, NONE),
             threads=int(found.tags.get(TAG_THREADS, 1)),
             split=found.tags.get(TAG_SPLIT, ""),
+            fingerprint=found.tags.get(TAG_FINGERPRINT, ""),
+            code=found.tags.get(TAG_CODE, ""),
             created=int(found.creation_timestamp),
         )
 
@@ -112,6 +120,7 @@ def tags_of(candidate: Candidate, *, snapshot: Snapshot, package: Package, decis
         TAG_FINGERPRINT: candidate.fingerprint.digest,
         TAG_DIGEST: candidate.digest,
         TAG_PACKAGE: package.digest,
+        TAG_CODE: package.code,
         TAG_SNAPSHOT: snapshot.digest,
         TAG_SPLIT: candidate.fingerprint.data,
         TAG_THREADS: str(candidate.fingerprint.params["threads"]),
@@ -131,7 +140,7 @@ def brought(version: ModelVersion, *, address: str, work: str, whole: bool = Fal
     work
         Folder for a download.
     whole
-        Bring and check also the code by which MLflow serves it, which `digits` itself does not run.
+        Bring and check also the code by which MLflow serves it.
 
     Raises
     ------

@@ -17,13 +17,13 @@ from digits.errors import MissingError, ParamsError
 from digits.experiments.leaderboard import Row
 from digits.experiments.tags import TAG_FINGERPRINT
 from digits.experiments.tracking import Tracking
-from digits.models import artifact
 from digits.registry.card import model_card
 from digits.registry.gate import Decision
 from digits.registry.history import differences
 from digits.registry.ledger import EXPERIMENT, Ledger
+from digits.registry.loading import has_other_code, loaded
 from digits.registry.packaging import log_model
-from digits.registry.stages import PRODUCTION, STAGING, Stages
+from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING, Stages
 from digits.registry.version import ModelVersion, brought, tags_of
 
 if TYPE_CHECKING:
@@ -161,14 +161,20 @@ class Registry:
         found = [ModelVersion.of(item, aliases=holders) for item in self._search(f"name = '{self.name}'")]
         return sorted(found, key=lambda version: version.version, reverse=True)
 
+    def is_archived(self, version: ModelVersion) -> bool:
+        """Return whether the candidate of a version was taken out of use, under this number or another one."""
+        return any(other.stage == ARCHIVED for other in self._with_fingerprint(version.fingerprint))
+
     def source_runs(self) -> set[str]:
         """Return the runs of the candidates that versions came from."""
         return {version.run_id for version in self.versions()}
 
-    def load(self, version: ModelVersion) -> Any:
-        """Return the fitted estimator of a version, after its files were held against the registered digest.
+    @contextmanager
+    def load(self, version: ModelVersion) -> Iterator[Any]:
+        """Yield the fitted estimator of a version, after its files were held against the registered digest.
 
-        A warning says so where the version has an alias that the ledger does not know of.
+        It predicts by the code that the version was registered with; see ``loading``. A warning says so where the
+        version has an alias that the ledger does not know of.
 
         Raises
         ------
@@ -178,8 +184,8 @@ class Registry:
             They cannot be read.
         """
         self.warn_of_aliases()
-        with self.files(version) as folder:
-            return artifact.load(folder)
+        with self.files(version) as folder, loaded(version, folder) as estimator:
+            yield estimator
 
     def warn_of_aliases(self) -> None:
         """Warn of each alias that is not where the ledger says."""
@@ -209,7 +215,7 @@ class Registry:
         version
             The version.
         whole
-            Check also the code by which MLflow serves it.
+            Check also the code by which MLflow serves it, and which this process runs only where `has_other_code`.
 
         Raises
         ------
@@ -220,7 +226,7 @@ class Registry:
         """
         address = self._client.get_model_version_download_uri(self.name, str(version.version))
         with tempfile.TemporaryDirectory() as work:
-            yield brought(version, address=address, work=work, whole=whole)
+            yield brought(version, address=address, work=work, whole=whole or has_other_code(version))
 
     def fault(self, version: ModelVersion) -> str:
         """Return what is wrong with any of a version's files, in one line; empty where they are whole.

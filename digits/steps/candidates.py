@@ -78,6 +78,7 @@ def fit(
     if family not in params.families:
         raise ParamsError(f"no family {family!r} in {dataset}'s params; it has {', '.join(params.families)}")
     with only_one(project.lock(dataset, family)):
+        _forget_halves(project, dataset, family)
         known = _recall(project, dataset, family, memory=memory)
         if known.candidate is not None:
             detail = known.candidate.summary + (f"; restored: {known.fault}" if known.fault else "")
@@ -94,6 +95,12 @@ def fit(
     return Fitted(candidate, reused=False)
 
 
+def _forget_halves(project: Project, dataset: str, family: str) -> None:
+    """Remove what a kill has left half written beside the family's folder; the caller holds its lock."""
+    for left in project.candidate(dataset, family).parent.glob(f".{family}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def _train(
     project: Project, dataset: str, family: str, *, memory: Tracking, workers: Workers, parent: str | None
 ) -> Candidate:
@@ -102,6 +109,7 @@ def _train(
     print_ = fingerprint_of(params, family, data=rows.digest)
     members = [_member(project, dataset, name, memory=memory) for name in params.families[family].members]
     _ensure_made_of(print_, rows=rows, members=members)
+    path = project.candidate(dataset, family)
     run_id = memory.start_candidate_run(
         parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
     )
@@ -112,7 +120,7 @@ def _train(
             family=params.families[family],
             seed=params.seed,
             fingerprint=print_,
-            path=project.candidate(dataset, family),
+            path=path,
             members=members,
         ).fitted_by(run_id)
         try:

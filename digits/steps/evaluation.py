@@ -25,7 +25,7 @@ from digits.experiments.report import write_report
 from digits.experiments.scores import plots_folder, scores_folder
 from digits.experiments.tags import TAG_EVALUATED
 from digits.experiments.tracking import Tracking
-from digits.experiments.views import note
+from digits.experiments.views import fits_view, note
 from digits.experiments.workers import InProcess, WorkerDied, Workers
 from digits.files import only_one
 from digits.project import Project
@@ -94,8 +94,11 @@ def evaluate(
             draw=partial(_draw, crew),
         )
         page = _write_report(project, evaluation, rows=rows, before=before)
+        said = note(evaluation.rows, failed=evaluation.failed, experiment_id=memory.experiment_id, run_id=parent)
         if parent:
-            _sum_up(evaluation, memory=memory, run_id=parent, page=page)
+            said += f"\n\n`{page.name}` among the artifacts of the pipeline run tells all."
+            _sum_up(evaluation, memory=memory, run_id=parent, page=page, said=said)
+        memory.describe(said, view=fits_view(split=rows.digest))
         best = evaluation.best
         report("evaluate", subject=dataset, state="done", detail=f"best by validation: {best.candidate.family}")
         return evaluation
@@ -218,7 +221,7 @@ def _write_report(project: Project, evaluation: Evaluation, *, rows: Split, befo
     return page
 
 
-def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str, page: Path) -> None:
+def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str, page: Path, said: str) -> None:
     best = evaluation.best
     memory.log_summary(
         run_id,
@@ -234,6 +237,5 @@ def _sum_up(evaluation: Evaluation, *, memory: Tracking, run_id: str, page: Path
             TAG_EVALUATED: " ".join(str(row.candidate.run_id) for row in evaluation.rows),
         },
         files=[page, *sorted([*evaluation.path.glob("*.*"), *(evaluation.path / "plots").glob("*.*")])],
-        note=note(evaluation.rows, failed=evaluation.failed, experiment_id=memory.experiment_id, run_id=run_id)
-        + f"\n\n`{page.name}` among the artifacts of the pipeline run tells all.",
+        note=said,
     )

@@ -8,10 +8,10 @@ from digits.data.split import Split
 from digits.errors import MissingError
 from digits.experiments.assessment import EvaluateParams
 from digits.experiments.scoring import score_on_test
-from digits.models import artifact
 from digits.project import Project
 from digits.registry.examination import Examination
 from digits.registry.gate import Decision, decide
+from digits.registry.loading import loaded
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.steps.data import is_validated
@@ -78,10 +78,10 @@ def _examined(
     whole: bool = False,
 ) -> Examination:
     """Examine a version, loaded after its files, or the whole package, were held against their digest."""
-    with registry.files(version, whole=whole) as folder:
+    with registry.files(version, whole=whole) as folder, loaded(version, folder) as estimator:
         try:
             scored = score_on_test(
-                artifact.load(folder),
+                estimator,
                 split=split,
                 model=folder,
                 threads=version.threads,

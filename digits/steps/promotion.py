@@ -40,6 +40,7 @@ def propose(
     to: Stage = "production",
     force: bool = False,
     reason: str = "",
+    actor: str = "",
 ) -> Proposal:
     """Announce a promotion, examine both versions on the same rows, and ask the gate.
 
@@ -59,6 +60,8 @@ def propose(
         Promote whatever the gate says; damaged files are never promoted.
     reason
         Why, for the ledger; `force` needs one.
+    actor
+        Who asks, for the ledger; whoever the settings name by default.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def propose(
     if len(reason) > LONGEST_REASON:
         raise ParamsError(f"the reason has {len(reason)} characters, wanted {LONGEST_REASON} at most")
     params = project.params(dataset).promote
-    registry, changes = opened(project, memory=memory)
+    registry, changes = opened(project, memory=memory, actor=actor)
     asks = to == PRODUCTION and params.approval == "required"
     with alone(project, dataset, to):
         settled = changes.settle()
@@ -85,6 +88,7 @@ def propose(
         if to == STAGING and PRODUCTION in chosen.aliases:
             raise ParamsError(f"{chosen} serves, so it cannot be staged; stage another version")
         if entry := _promoted(registry, chosen, to=to):
+            registry.stages.agree()  # whoever moved it may have died before the mirrors agreed
             return Proposal(entry, None, forced=force, asks=False, done=True)
         entry = changes.begin("promote", stage=to, version=chosen.version, reason=reason)
         proposal = Proposal(entry, None, forced=force, asks=asks, bounds=params.bounds)
@@ -171,11 +175,11 @@ def _ensure_still_so(project: Project, registry: Registry, proposal: Proposal) -
         pass
 
 
-def opened(project: Project, *, memory: Tracking) -> tuple[Registry, Changes]:
-    """Return the registry of a dataset, and what changes it in the name of whoever the settings name."""
+def opened(project: Project, *, memory: Tracking, actor: str = "") -> tuple[Registry, Changes]:
+    """Return the registry of a dataset, and what changes it in somebody's name: whoever the settings name."""
     registry = Registry(memory)
     lock = project.lock(registry.dataset, "promotion", "move")
-    return registry, Changes(registry, actor=Settings.load(project.root).actor, lock=lock)
+    return registry, Changes(registry, actor=actor or Settings.load(project.root).actor, lock=lock)
 
 
 @contextmanager

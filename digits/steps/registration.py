@@ -18,7 +18,7 @@ from digits.registry.changes import Changes
 from digits.registry.examination import Examination
 from digits.registry.gate import Decision, decide
 from digits.registry.history import Action, known
-from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING
+from digits.registry.stages import PRODUCTION, STAGING
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.steps.data import is_validated, load_split
@@ -32,8 +32,9 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
     """Make the best candidate a version of the dataset's classifier, unless it is one already.
 
     The version becomes ``@production`` when there is none, the gate is passed and nobody has to agree; else
-    ``@staging``. One that was archived stays so until somebody promotes it. A version whose files are damaged or gone
-    is replaced by a new one with the same digest, which serves where the old one did: it is the model that was let in.
+    ``@staging``. One that was archived stays so, under a new number too, until somebody promotes it. A version whose
+    files are damaged or gone is replaced by a new one with the same digest, which serves where the old one did: it is
+    the model that was let in.
 
     Parameters
     ----------
@@ -103,9 +104,11 @@ def _place(
     if replaced := next(same, None):
         action, stage = "replace", PRODUCTION
         reason = f"the same model as version {replaced}, whose files are damaged"
+    elif registry.is_archived(version):
+        return
     elif serves is None and not has_served and decision.passed and asks == "none":
         stage, reason = PRODUCTION, f"the first to serve: {decision.reason}"
-    elif version.aliases or version.stage == ARCHIVED:
+    elif version.aliases:
         return
     else:
         stage = STAGING

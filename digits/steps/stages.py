@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @answering()
-def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = "") -> Entry:
+def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = "", actor: str = "") -> Entry:
     """Give production back to the version that served before, at once: no promotion under way is waited for.
 
     Where somebody has moved the alias by hand, it goes back to the version that the ledger knows of. A version that is
@@ -36,7 +36,7 @@ def rollback(project: Project, dataset: str, *, memory: Tracking, reason: str = 
     BusyError
         Another rollback is under way, or the version that serves is another one since a moment ago.
     """
-    registry, changes = opened(project, memory=memory)
+    registry, changes = opened(project, memory=memory, actor=actor)
     for entry in changes.settle():
         if entry.action == "rollback" and datetime.now(UTC) - entry.time < LEASE:  # else it was another trouble
             return entry

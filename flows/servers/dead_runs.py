@@ -33,7 +33,7 @@ def end_dead_runs(url: str, *, before: datetime) -> int:
     from prefect.client.schemas.objects import StateType
     from prefect.states import Crashed
 
-    begun = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+    begun = [StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
     having = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=begun)))
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=having)

@@ -169,6 +169,8 @@ class Team:
         hosts = {name: "127.0.0.1" for name, value in values.items() if name.endswith("HOST") and value in SERVICES}
         path = f"{Path(sys.executable).parent}:{self._postgres.programs}:{os.environ['PATH']}"
         own = {"PATH": path, "HOME": str(self.home), "DVC_GLOBAL_CONFIG_DIR": "docker/dvc", "DIGITS_WORKERS": "1"}
+        if not self._inside:
+            own["PYTHONPATH"] = str(self.root)  # `digits` is this checkout's, as in the image
         return {**own, **values, **hosts}
 
     def log(self, service: str) -> str:

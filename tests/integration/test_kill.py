@@ -113,6 +113,7 @@ def test_a_run_recovers_from_kills_at_any_moment(slow: Any) -> None:
         recovered = checkout.digits("run", "digits", "--json")
         assert recovered.returncode == 0, recovered.stderr
         assert _figures(recovered.stdout) == figures
+        assert list((checkout.root / "data/candidates").glob("digits/*/.*")) == []
     _assert_tidy(checkout, families)
 
 

@@ -408,3 +408,13 @@ def test_other_params_make_another_candidate(kept: Any) -> None:
     assert "run `digits fit digits k_nearest_neighbors`" in done.stdout
     rows = json.loads((kept.root / "data/evaluations/digits/evaluation.json").read_text("utf-8"))["leaderboard"]
     assert {row["family"] for row in rows} == {"logistic_regression", "decision_tree"}
+    (experiment,) = kept.memory().client.search_experiments(filter_string="name = 'digits'")
+    note, view = (experiment.tags[name] for name in ("mlflow.note.content", "mlflow.sharedViewState.leaderboard"))
+    assert note.startswith("Best: [**")
+    assert "| k_nearest_neighbors |" not in note
+    assert load_split(kept.project, "digits").digest in view  # figures of other splits are no rivals
+    kept.families({**FAMILIES, "decision_tree": {"components": 12}})
+    fit(kept.project, "digits", "decision_tree", memory=kept.memory())
+    refused = kept.digits("leaderboard", "digits")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "is of other candidates than there are now; run `digits evaluate digits`" in refused.stderr

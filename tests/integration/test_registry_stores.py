@@ -32,7 +32,8 @@ def _images(checkout: Any) -> np.ndarray:
 
 def _proba(checkout: Any) -> np.ndarray:
     registry = Registry(checkout.memory())
-    proba: np.ndarray = registry.load(registry.serving()).predict_proba(_images(checkout))
+    with registry.load(registry.serving()) as estimator:
+        proba: np.ndarray = estimator.predict_proba(_images(checkout))
     return proba
 
 

@@ -137,7 +137,6 @@ def served(make_checkout: Any, root: Path, prefect_state: Path, heard: Any) -> I
         "DIGITS_PREFECT_PORT": str(prefect),
         "DIGITS_MLFLOW_PORT": str(mlflow_port),
         "DIGITS_NOTIFY_URL": heard[0],
-        "DIGITS_WORKERS": "2",
     }
     try:
         up = checkout.digits("up", "--json")

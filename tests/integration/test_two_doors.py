@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ from digits.project import Project
 from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
 from tasks.memory import changes, record, remembered
+from tasks.stages import alone
 
 TARGET = "evaluate@digits"
 FAMILIES = {"logistic_regression": {}, "k_nearest_neighbors": {}}
@@ -235,6 +237,20 @@ def test_what_a_kill_cuts_off_while_dvc_writes_is_mended(checkout: Any, root: Pa
     assert recorded == shipped
 
 
+def test_dvcs_list_of_a_process_before_a_restart_stops_nobody(checkout: Any) -> None:
+    """A number that the list names may be that of another process by now, which DVC would wait for without end."""
+    readers = checkout.root / ".dvc/tmp/rwlock"
+    readers.parent.mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        busy = {"pid": other.pid, "cmd": "dvc repro"}
+        readers.write_text(json.dumps({"write": {str(checkout.root / "params.yaml"): busy}}), encoding="utf-8")
+        with alone(checkout.root):
+            assert readers.exists()  # it may be the one that is meant
+        os.utime(readers, (0, 0))
+        assert list(changes(checkout.root, stages=["ingest@digits"])) == ["ingest@digits"]
+        other.kill()
+
+
 def test_what_a_command_made_is_not_made_again(checkout: Any, root: Path) -> None:
     """In a fresh clone DVC's cache is empty: files that are as the lock says go there without the step, others not."""
     shutil.copy(root / "dvc.lock", checkout.root)
@@ -366,6 +382,7 @@ def test_what_was_changed_during_a_command_is_not_recorded_by_dvc(kept: Any, mon
 
     kept.families({"decision_tree": {"components": 12}})
     monkeypatch.chdir(kept.root)
+    monkeypatch.setattr("digits.project._ensure_own_code", lambda root: None)  # it is a copy
     monkeypatch.setattr(candidates, "fit", edited)
     with pytest.raises(FitFailed, match="its params or code were changed meanwhile; run again"):
         fit_command("digits", "decision_tree")
@@ -576,6 +593,7 @@ def test_what_cannot_be_scored_is_no_success(
     broken = "k_nearest_neighbors"
     shutil.rmtree(kept.root / "data/evaluations")
     monkeypatch.chdir(kept.root)
+    monkeypatch.setattr("digits.project._ensure_own_code", lambda root: None)  # it is a copy
     monkeypatch.setattr(evaluation, "assess", assess)
     with pytest.raises(FitFailed, match=rf"{broken} \(.*not finite.*voting \(its member {broken} could not be scored"):
         evaluate_command("digits", json=True)

@@ -91,6 +91,8 @@ def test_text_that_spells_a_number_is_one(tmp_path: Path, root: Path) -> None:
             {"max_features": "foo"},
             "datasets.digits.fit.families.extra_trees.max_features is 'foo': Input should be 'sqrt' or 'log2' or ",
         ),
+        ("datasets.digits.fit.seed", 2**32, "datasets.digits.fit.seed is 4294967296: Input should be less than"),
+        ("datasets.digits.split.seed", -1, "datasets.digits.split.seed is -1: Input should be greater than"),
         ("datasets.mnist.fit.sed", 1, "datasets.mnist.fit.sed is not a known key"),
         ("datasets.digits.evalute", {}, "datasets.digits.evalute is not a known key; known are ingest, validate"),
         ("datasets.digits.ingest", {"source": "web"}, "datasets.digits.ingest"),
@@ -153,3 +155,13 @@ def test_an_image_names_the_code_that_it_was_built_from(tmp_path: Path, revision
     assert project.git_tags() == {}
     (tmp_path / ".revision").write_text(f"{revision}\n", encoding="utf-8")
     assert project.git_tags() == {"git.sha": "1a2b3c", "git.dirty": dirty}
+
+
+def test_another_checkouts_code_is_refused(tmp_path: Path) -> None:
+    """What runs would be recorded as what lies here: one line names both, and what to call instead."""
+    (tmp_path / "params.yaml").write_text("datasets: {}", encoding="utf-8")
+    assert Project.find(tmp_path).root == tmp_path  # a folder of data alone has no code
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits/__init__.py").touch()
+    with pytest.raises(ParamsError, match=rf"but this is the checkout {tmp_path}; call its own"):
+        Project.find(tmp_path)

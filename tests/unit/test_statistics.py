@@ -8,17 +8,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from digits.errors import ParamsError
 from digits.experiments.comparison import better_than, compare, tied_with
 from digits.experiments.evaluation import Claim
-from digits.experiments.statistics import claim_p_value, holm, interval_name, mcnemar_exact, wilson_interval
+from digits.experiments.statistics import (
+    claim_p_value,
+    holm,
+    interval_name,
+    mcnemar_exact,
+    percentage,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(("confidence", "shown"), [(0.95, "95"), (0.975, "97.5"), (0.995, "99.5"), (0.9999, "99.99")])
 def test_a_confidence_is_not_rounded(confidence: float, shown: str) -> None:
-    """No interval is called one of 100 %."""
+    """No interval is called one of 100 %, and no claim is another one than was made."""
     assert interval_name(confidence) == f"{shown}\u202f% interval"
+    assert percentage(confidence) == f"{shown}\u202f%"
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
@@ -83,6 +93,14 @@ def test_mcnemar_knows_no_order_and_is_a_probability(first: int, second: int) ->
     assert mcnemar_exact(better + 1, worse) <= p_value + 1e-12
 
 
+@given(COUNTS, COUNTS)
+@settings(deadline=None)
+def test_mcnemar_is_that_of_statsmodels(first: int, second: int) -> None:
+    """The exact p-value agrees with statsmodels', to the rounding of its sums."""
+    expected = mcnemar([[0, first], [second, 0]], exact=True).pvalue if first + second else 1.0
+    assert mcnemar_exact(first, second) == pytest.approx(expected, rel=1e-9)
+
+
 def test_mcnemar_calls_equals_different_no_more_often_than_it_says() -> None:
     """Of two equally good families, the exact share of outcomes below 5 % is at most 5 %."""
     for trials in (5, 20, 100, 400):
@@ -108,6 +126,13 @@ def test_holm_keeps_the_order_and_only_ever_raises(p_values: list[float]) -> Non
     assert (np.diff(np.array(adjusted)[order]) >= 0).all()
     for before, after in zip(p_values, adjusted, strict=True):
         assert before <= after <= min(1, before * len(p_values)) + 1e-12
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    """The adjusted p-values agree with statsmodels', in the order given."""
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
 
 
 def test_families_are_tied_that_the_images_do_not_tell_apart() -> None:

@@ -1,0 +1,103 @@
+"""A version's model, ready to predict by the code that it was registered with.
+
+Where that is the code of this process, it predicts here. Where the code has changed since, it predicts in a process of
+its own, by the code that was packaged with it: a version that comes back into production gives the probabilities that
+it gave before, whatever was edited meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.errors import MissingError
+from digits.models import artifact
+from digits.registry import elsewhere
+from digits.registry.packaging import CODE_FILES, MODEL_FILES, digest_of_code
+from digits.registry.version import ModelVersion
+from digits.settings import environment_without
+
+__all__ = ["has_other_code", "loaded"]
+
+log = logging.getLogger(__name__)
+
+
+def has_other_code(version: ModelVersion) -> bool:
+    """Return whether a version was registered with other code than this process would load it with."""
+    return bool(version.code) and version.code != digest_of_code()
+
+
+@contextmanager
+def loaded(version: ModelVersion, folder: Path) -> Iterator[Any]:
+    """Yield what predicts as a version's estimator does: it has ``predict_proba`` and ``classes_``.
+
+    Parameters
+    ----------
+    version
+        The version.
+    folder
+        Its model; where `has_other_code`, in its whole package.
+
+    Raises
+    ------
+    MissingError
+        Its files hold no model, or its own code cannot load it with the libraries that are installed.
+    """
+    if not has_other_code(version):
+        yield artifact.load(folder)
+        return
+    log.info("%s predicts in a process of its own, by the code that it was registered with", version)
+    package = folder.absolute().parents[len(Path(MODEL_FILES).parts) - 1]
+    ours, theirs = Pipe()
+    with TemporaryFile() as said, ours:
+        # -P: what Python imports first is not what lies beside the script, but the version's own code.
+        arguments = [str(theirs.fileno()), str(folder.absolute()), str(version.threads)]
+        process = subprocess.Popen(
+            [sys.executable, "-P", elsewhere.__file__, *arguments],
+            env=environment_without(()) | {"PYTHONPATH": str(package / CODE_FILES)},
+            pass_fds=[theirs.fileno()],
+            stdout=said,
+            stderr=said,
+        )
+        theirs.close()
+        try:
+            yield _Elsewhere(version, ours, said)
+        finally:
+            process.kill()
+            process.wait()
+
+
+class _Elsewhere:
+    """An estimator in another process."""
+
+    def __init__(self, version: ModelVersion, connection: Connection, said: IO[bytes]) -> None:
+        self._version, self._connection, self._said = version, connection, said
+        self.classes_ = self._answer()
+
+    def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the probabilities of each image, ``(n_samples, n_classes)``."""
+        with suppress(BrokenPipeError):  # it has ended: there is no answer
+            elsewhere.send(self._connection, images)
+        return self._answer()
+
+    def _answer(self) -> NDArray[Any]:
+        try:
+            return elsewhere.received(self._connection)
+        except (EOFError, ConnectionResetError) as error:
+            self._said.seek(0)
+            *_, last = self._said.read().decode(errors="replace").splitlines() or ["it ended without a word"]
+            raise MissingError(
+                f"{self._version} cannot predict by the code that it was registered with, which is not this "
+                f"checkout's: {last}"
+            ) from error

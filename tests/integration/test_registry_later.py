@@ -1,0 +1,160 @@
+"""The registry when time has passed: code was edited, clocks differ, somebody said no, nobody answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from digits.errors import MissingError
+from digits.registry.history import holder_at
+from digits.registry.loading import loaded
+from digits.registry.versions import Registry
+from digits.settings import Settings
+from digits.steps import data, promotion, registration, stages
+from tests.versions import evaluated, history, model_file, promote, serves, told
+
+
+@pytest.fixture
+def picture(stocked: Any, tmp_path: Path) -> str:
+    """Return the file of a picture of a digit."""
+    image = np.load(stocked.root / "data/snapshots/digits/images.npy")[-1]
+    cv2.imwrite(str(tmp_path / "digit.png"), np.kron(255 - 15 * image, np.ones((8, 8), np.uint8)))
+    return str(tmp_path / "digit.png")
+
+
+def _read(checkout: Any, picture: str) -> dict[str, Any]:
+    done = checkout.digits("predict", "digits", picture, "--json")
+    assert done.returncode == 0, done.stderr
+    read: dict[str, Any] = json.loads(done.stdout)[0]
+    return read
+
+
+def _edit(checkout: Any, module: str, pattern: str, replacement: str) -> None:
+    """Change the code of a checkout; pattern and replacement are those of `re.sub`."""
+    path = checkout.root / "digits" / module
+    text, count = re.subn(pattern, replacement, path.read_text(encoding="utf-8"))
+    assert count
+    path.write_text(text, encoding="utf-8")
+
+
+def test_a_version_predicts_by_the_code_that_it_was_registered_with(stocked: Any, picture: str) -> None:
+    """After an edit that gives other features it reads as before, is compared as before, and can come back."""
+    before = _read(stocked, picture)
+    _edit(stocked, "models/features.py", r"(out = np\.empty|pixels = flat\.astype)", r"flat = 0 * flat\n        \1")
+    assert _read(stocked, picture) == before
+    better = stocked.digits("registry", "promote", "digits", "--version", "2")
+    assert better.returncode == 0, better.stderr
+    assert stocked.digits("registry", "rollback", "digits").returncode == 0
+    assert _read(stocked, picture) == before
+
+
+def test_code_of_a_version_that_cannot_run_is_one_line(stocked: Any, tmp_path: Path) -> None:
+    """What its process said last is told; none is left."""
+    version = Registry(stocked.memory()).version(2)
+    object.__setattr__(version, "code", "another")
+    (tmp_path / "code/digits").mkdir(parents=True)
+    (tmp_path / "artifacts/model").mkdir(parents=True)
+    (tmp_path / "code/digits/__init__.py").write_text("raise ValueError('too old')", encoding="utf-8")
+    with (
+        pytest.raises(MissingError, match=r"version 2 cannot predict by the code .+: ValueError: too old$"),
+        loaded(version, tmp_path / "artifacts/model"),
+    ):
+        pytest.fail("it predicts")
+
+
+def test_what_somebody_archived_does_not_serve_by_itself(make_checkout: Any) -> None:
+    """A person said no to the first version: no later run makes it serve, under a new number neither."""
+    checkout = make_checkout()
+    loose = {"minimum_accuracy": 0.5, "minimum_recall": 0.3, "maximum_log_loss": 10.0, "maximum_calibration_error": 1.0}
+    checkout.params(promote={**loose, "approval": "required"})
+    data.ingest(checkout.project, "digits", settings=Settings.load(checkout.root))
+    data.validate(checkout.project, "digits")
+    data.split(checkout.project, "digits")
+    checkout.evaluate({"decision_tree": {"components": 10}})
+    assert checkout.register(["decision_tree"]) == [1]
+    assert Registry(checkout.memory()).stages.holders() == {"staging": 1}
+    stages.archive(checkout.project, "digits", version=1, memory=checkout.memory(), reason="no")
+    checkout.params(promote={"approval": "none"})
+    memory = checkout.memory()
+    best = evaluated(checkout, "decision_tree", memory=memory)
+    for number in (1, 2):
+        made = registration.register(checkout.project, "digits", memory=memory, evaluation=best)
+        assert (made.version, Registry(memory).stages.holders()) == (number, {})
+        model = model_file(checkout, 1)
+        model.write_bytes(model.read_bytes()[:-1])
+    assert [entry.outcome for entry in history(checkout)] == ["promoted", "archived"]
+
+
+def test_a_slow_clock_changes_no_order(stocked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback from a machine that is minutes behind is the last move all the same."""
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(minutes=3)
+
+    promote(stocked, version=2)
+    monkeypatch.setattr("digits.registry.ledger.datetime", Behind)
+    assert stages.rollback(stocked.project, "digits", memory=stocked.memory()).version == 1
+    monkeypatch.undo()
+    entries = history(stocked)
+    assert [entry.version for entry in entries][-2:] == [2, 1]
+    held = holder_at(entries, datetime.now(UTC))
+    assert held is not None
+    assert held.version == 1
+    assert stages.faults(stocked.project, memory=stocked.memory()) == []
+
+
+def test_asking_again_finishes_what_another_machine_left(stocked: Any) -> None:
+    """The alias had moved when it died: whoever asks for the same finds the mirrors right, and the entry is told so."""
+    memory = stocked.memory()
+    registry, _ = promotion.opened(stocked.project, memory=memory)
+    dead = registry.ledger.begin("promote", stage="production", version=2, before=1, actor="Bob", reason="")
+    registry.ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
+    registry.ledger.moving(dead, outcome="promoted", reason="")
+    registry.stages.give("production", 2)
+    before = datetime.now(UTC)
+    assert promote(stocked, version=2).run_id == dead.run_id
+    assert told(stocked)[2] == ("Production", "Production")
+    entries = history(stocked)
+    assert entries[-1].as_dict()["outcome"] == "under way"
+    held = holder_at(entries, before)
+    assert held is not None
+    assert held.version == 1  # what is announced has not happened yet
+
+
+def test_a_rollback_that_died_elsewhere_blocks_nobody_for_long(stocked: Any) -> None:
+    """It is a few calls: minutes later its process counts as dead, a promotion's examination may take an hour."""
+    registry, _ = promotion.opened(stocked.project, memory=stocked.memory())
+    ends = {}
+    for action in ("promote", "rollback", "archive"):
+        entry = registry.ledger.begin(action, stage="production", version=2, before=1, actor="Bob", reason="")
+        ends[action] = entry.deadline - entry.started
+    assert ends["rollback"] < timedelta(minutes=6)
+    assert ends["archive"] < timedelta(minutes=6)
+    assert ends["promote"] > timedelta(minutes=30)
+
+
+def test_a_question_that_nobody_answered_ends_as_a_refusal(stocked: Any) -> None:
+    """Also where the process that waited for the answer is on another machine, and says nothing any more."""
+    registry, _ = promotion.opened(stocked.project, memory=stocked.memory())
+    asked = registry.ledger.begin("promote", stage="production", version=2, before=1, actor="Bob", reason="")
+    registry.ledger._client.set_tag(asked.run_id, "process", "another-host/7/1.00")
+    registry.ledger.wait(asked, hours=-2)
+    entry = history(stocked)[-1]
+    assert (entry.run_id, entry.outcome, entry.reason) == (asked.run_id, "refused", "nobody answered in time")
+    assert serves(stocked) == 1
+
+
+def test_whoever_asks_through_a_flow_can_say_who_they_are(stocked: Any) -> None:
+    """The ledger names them, not the user on whose behalf the worker runs."""
+    promote(stocked, version=2, actor="Ada")
+    stages.rollback(stocked.project, "digits", memory=stocked.memory(), actor="Bob", reason="it takes sevens for ones")
+    assert [entry.actor for entry in history(stocked)][-2:] == ["Ada", "Bob"]
