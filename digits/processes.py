@@ -7,7 +7,7 @@ import platform
 
 import psutil
 
-__all__ = ["TOLERANCE_SECONDS", "has_died", "name_of", "this_process"]
+__all__ = ["TOLERANCE_SECONDS", "has_died", "is_here", "name_of", "this_process"]
 
 #: The moment of a process's start moves with the system's clock when that is set; no number is used again so soon.
 TOLERANCE_SECONDS = 5.0
@@ -35,6 +35,11 @@ def has_died(name: str) -> bool:
         return ended or abs(process.create_time() - started) >= TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True
+
+
+def is_here(name: str) -> bool:
+    """Return whether the process of that name is, or was, one of this host."""
+    return _parts(name)[0] == platform.node()
 
 
 def _parts(name: str) -> tuple[str, int, float]:

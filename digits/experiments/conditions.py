@@ -21,6 +21,7 @@ from digits.experiments.statistics import wilson_interval
 __all__ = [
     "Condition",
     "by_handwriting",
+    "by_harm",
     "corrupted_images",
     "corrupted_rows",
     "n_conditions",
@@ -70,6 +71,11 @@ class Condition(BaseModel):
 def by_handwriting(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
     """Return the conditions of each kind of handwriting, in the order they come in."""
     return {kind: [item for item in conditions if item.kind == kind] for kind in strokes.LEVELS}
+
+
+def by_harm(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
+    """Return the conditions of each kind of harm, the mildest first."""
+    return {kind.name: [item for item in conditions if item.kind == kind.name] for kind in CORRUPTIONS}
 
 
 def of_handwriting(

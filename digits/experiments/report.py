@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.data.split import Split
-from digits.experiments.conditions import by_handwriting
+from digits.experiments.conditions import by_handwriting, by_harm
 from digits.experiments.corruptions import CORRUPTIONS
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.overview import PICTURES
@@ -79,6 +79,8 @@ def write_report(
         strengths={kind.name: f"{kind.reference:g} {kind.unit}" for kind in CORRUPTIONS},
         at_reference={row.family: at_reference(row.conditions) for row in evaluation.rows},
         handwriting=by_handwriting(best.conditions),
+        harm={row.family: by_harm(row.conditions) for row in evaluation.rows},
+        units={kind.name: kind.unit for kind in CORRUPTIONS},
         overview=[_embedded(evaluation.path / name) for name in PICTURES],
         plots={
             row.family: [_embedded(file) for file in sorted(plots_folder(evaluation.path, row.family).glob("*.png"))]

@@ -6,9 +6,11 @@ families are fitted by several.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,7 +29,7 @@ from digits.experiments.tags import (
 )
 from digits.experiments.views import fits_view
 from digits.files import only_one, replaced_folder
-from digits.processes import has_died, this_process
+from digits.processes import has_died, is_here, this_process
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -39,6 +41,9 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 #: What MLflow says of an id that it does not know, and of one that can be none.
 _UNKNOWN = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+
+#: After so long a run of another host, of whose processes nothing is known, counts as dead.
+FORGOTTEN = timedelta(days=2)
 
 #: So many of the last fits tell how long a family takes.
 _RECENT = 200
@@ -176,10 +181,19 @@ class Store:
     def reconcile(self) -> list[str]:
         """End the runs as killed whose process on this host has died without a word; return their ids.
 
-        So end the fits, on whatever host, whose pipeline run is over: nobody waits for them.
+        So end the fits, on whatever host, whose pipeline run is over: nobody waits for them; and what another host has
+        begun days ago.
         """
-        running = {str(run.info.run_id): run.data.tags for run in self.search("attributes.status = 'RUNNING'")}
-        died = [run_id for run_id, tags in running.items() if has_died(tags.get(TAG_PROCESS, ""))]
+        found = list(self.search("attributes.status = 'RUNNING'"))
+        running = {str(run.info.run_id): run.data.tags for run in found}
+        long_ago = 1000 * (time.time() - FORGOTTEN.total_seconds())
+        forgotten = {str(run.info.run_id) for run in found if run.info.start_time < long_ago}
+        died = [
+            run_id
+            for run_id, tags in running.items()
+            for process in [tags.get(TAG_PROCESS, "")]
+            if has_died(process) or (run_id in forgotten and not is_here(process))
+        ]
         alive = running.keys() - died
         died += [run_id for run_id in alive if running[run_id].get(TAG_PARENT, run_id) not in alive]
         for run_id in died:

@@ -65,9 +65,27 @@ class Tracking(Store):
         return str(run.info.run_id)
 
     def start_candidate_run(
-        self, *, parent: str | None, snapshot: Snapshot, fingerprint: Fingerprint, tags: Mapping[str, str]
+        self,
+        *,
+        parent: str | None,
+        snapshot: Snapshot,
+        n_samples: int,
+        fingerprint: Fingerprint,
+        tags: Mapping[str, str],
     ) -> str:
-        """Start the run of one family, below its pipeline's if it has one, and return its id."""
+        """Start the run of one family, below its pipeline's if it has one, and return its id.
+
+        Parameters
+        ----------
+        parent
+            The pipeline's run.
+        snapshot, n_samples
+            The dataset, and how many of its rows there are to learn from and to validate on.
+        fingerprint
+            Of the candidate.
+        tags
+            Further tags.
+        """
         run = self.create_run(
             fingerprint.family,
             tags={
@@ -86,7 +104,7 @@ class Tracking(Store):
 
         params = {**fingerprint.params, "seed": fingerprint.seed}
         self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-        self._log_dataset(run_id, snapshot=snapshot)
+        self._log_rows(run_id, part="development", digest=fingerprint.data, n_samples=n_samples, context=_TRAINING)
         return run_id
 
     def log_candidate(self, candidate: Candidate, *, run_id: str) -> None:
@@ -109,11 +127,17 @@ class Tracking(Store):
         self.client.set_tag(run_id, TAG_DESCRIPTION, candidate.description_digest)
         finalize(self.client, model_id)
 
-    def import_candidate(self, candidate: Candidate, *, snapshot: Snapshot, tags: Mapping[str, str]) -> Candidate:
+    def import_candidate(
+        self, candidate: Candidate, *, snapshot: Snapshot, n_samples: int, tags: Mapping[str, str]
+    ) -> Candidate:
         """Log a candidate that was fitted out of this server's sight, and return it as remembered by the new run."""
         origin = {TAG_IMPORTED: candidate.run_id or "never logged"}
         run_id = self.start_candidate_run(
-            parent=None, snapshot=snapshot, fingerprint=candidate.fingerprint, tags={**tags, **origin}
+            parent=None,
+            snapshot=snapshot,
+            n_samples=n_samples,
+            fingerprint=candidate.fingerprint,
+            tags={**tags, **origin},
         )
         with self.finishing(run_id):
             self.log_candidate(candidate, run_id=run_id)
@@ -127,7 +151,7 @@ class Tracking(Store):
             section = "handwriting" if item.is_handwriting else "robustness"
             figures[f"{section}/{item.kind.replace(' ', '_')}_{item.level}"] = item.accuracy
         split, n_samples = self.client.get_run(run_id).data.tags[TAG_SPLIT], assessment.metrics.n_samples
-        self._log_rows(run_id, dataset=self.dataset, digest=split, n_samples=n_samples, context=_TESTING)
+        self._log_rows(run_id, part="test", digest=split, n_samples=n_samples, context=_TESTING)
         self._log_figures(run_id, figures, context=_TESTING)
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
@@ -228,15 +252,18 @@ class Tracking(Store):
         self.client.log_batch(run_id, metrics=metrics)
 
     def _log_dataset(self, run_id: str, *, snapshot: Snapshot) -> None:
-        digest, n_samples = snapshot.digest, snapshot.n_samples
-        self._log_rows(run_id, dataset=snapshot.dataset, digest=digest, n_samples=n_samples, context=_TRAINING)
+        dataset, digest = snapshot.dataset, snapshot.digest  # the reference systems have an experiment of their own
+        self._log_rows(run_id, dataset=dataset, digest=digest, n_samples=snapshot.n_samples, context=_TRAINING)
 
-    def _log_rows(self, run_id: str, *, dataset: str, digest: str, n_samples: int, context: str) -> None:
-        """Log that a run has read rows of the dataset; once is enough."""
+    def _log_rows(
+        self, run_id: str, *, digest: str, n_samples: int, context: str, part: str = "", dataset: str = ""
+    ) -> None:
+        """Log that a run has read rows of the dataset, all or those of a part; once is enough."""
+        dataset = dataset or self.dataset
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         described = Dataset(
-            name=f"{dataset} test" if context == _TESTING else dataset,
+            name=f"{dataset} {part}".strip(),
             digest=digest[:_DIGEST_CHARACTERS],
             source_type="dvc",
             source=f'{{"path": "data/snapshots/{dataset}"}}',

@@ -119,6 +119,8 @@ class System:
         Returns what the pipeline reaches under the same protocol, with the name of the family.
     digit
         Of which digit the figure was published, for a detector; None for the others.
+    test_rows
+        So many rows at the end it is tested on, which have to be the split's; 0 where it takes rows of its own.
     """
 
     name: str
@@ -130,6 +132,7 @@ class System:
     run: Callable[..., Outcome]
     champion: Callable[[Split, Champion, Options], tuple[float, str]]
     digit: int | None = None
+    test_rows: int = 0
 
     def again(self, split: Split, options: Options) -> Outcome:
         """Do it again as it was written."""

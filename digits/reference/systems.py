@@ -24,6 +24,7 @@ _SGD = System(
     params={"divide_by": 255, "loss": "log_loss", "shuffle": True, "random_state": 0},
     run=sgd,
     champion=scored_on_test_rows,
+    test_rows=10_000,
 )
 
 _ALL = (
@@ -58,6 +59,7 @@ _ALL = (
         params={"divide_by": 255, "max_iter": 100},
         run=multinomial,
         champion=scored_on_test_rows,
+        test_rows=10_000,
     ),
     _SGD,
     replace(_SGD, name="sgd_raw", title="the same, pixels up to 255", params={**_SGD.params, "divide_by": 1}),
@@ -70,6 +72,7 @@ _ALL = (
         params={"units": 128, "batch_size": 64, "epochs": 20, "validation_split": 0.2},
         run=dense,
         champion=scored_on_test_rows,
+        test_rows=10_000,
     ),
     System(
         name="svc",
@@ -99,6 +102,7 @@ _ALL = (
         },
         run=perceptron,
         champion=scored_on_test_rows,
+        test_rows=797,
     ),
 )
 

@@ -111,7 +111,11 @@ def _train(
     _ensure_made_of(print_, rows=rows, members=members)
     path = project.candidate(dataset, family)
     run_id = memory.start_candidate_run(
-        parent=parent, snapshot=rows.snapshot, fingerprint=print_, tags=project.git_tags()
+        parent=parent,
+        snapshot=rows.snapshot,
+        n_samples=len(rows.development()),
+        fingerprint=print_,
+        tags=project.git_tags(),
     )
     with memory.finishing(run_id):
         candidate = workers.run(
@@ -199,7 +203,9 @@ def _recall(project: Project, dataset: str, family: str, *, memory: Tracking) ->
         return known
     if found.fingerprint.digest != print_.digest:
         return known
-    return Recalled(memory.import_candidate(found, snapshot=rows.snapshot, tags=project.git_tags()), "")
+    n_samples = len(rows.development())
+    told = memory.import_candidate(found, snapshot=rows.snapshot, n_samples=n_samples, tags=project.git_tags())
+    return Recalled(told, "")
 
 
 def current(project: Project, dataset: str, candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from digits.data.split import Split
 from digits.errors import MissingError, ParamsError
 from digits.events import report
@@ -84,7 +86,7 @@ def reference(project: Project, names: Sequence[str], *, digit: int, settings: S
     Raises
     ------
     ParamsError
-        There is no such system.
+        There is no such system, or the split tests on other rows than its tutorial.
     MissingError
         A dataset has no split yet.
     """
@@ -92,6 +94,8 @@ def reference(project: Project, names: Sequence[str], *, digit: int, settings: S
         raise ParamsError(f"no reference system {', '.join(unknown)}; there are {', '.join(SYSTEMS)}")
     systems = [SYSTEMS[name] for name in names or SYSTEMS]
     splits = {dataset: load_split(project, dataset) for dataset in {system.dataset for system in systems}}
+    for system in systems:
+        _ensure_tested_on_the_same(system, splits[system.dataset])
     champions = {dataset: _champion(project, split) for dataset, split in splits.items()}
     memory = tracking(project, EXPERIMENT, settings=settings)
     tags, done = project.git_tags(), []
@@ -103,6 +107,15 @@ def reference(project: Project, names: Sequence[str], *, digit: int, settings: S
     if not names:  # the note is a table of all
         memory.describe(_note(done, experiment_id=memory.experiment_id))
     return done
+
+
+def _ensure_tested_on_the_same(system: System, split: Split) -> None:
+    """Raise where a figure on the split's test rows is none under the tutorial's protocol."""
+    n_samples = split.snapshot.n_samples
+    if system.test_rows and not np.array_equal(split.test(), np.arange(n_samples - system.test_rows, n_samples)):
+        tested = f"{system.name} was tested on the last {system.test_rows:,} rows of {system.dataset}"
+        wanted = f"datasets.{system.dataset}.split.test: {{take: last, rows: {system.test_rows}}}"
+        raise ParamsError(f"{tested}, the split has others; set {wanted}, or name other systems")
 
 
 def _done(

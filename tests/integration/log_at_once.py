@@ -46,7 +46,7 @@ def log_family(family: str, *, uri: str, folder: Path, start: Any) -> None:
         memory = Tracking(uri, dataset="digits", artifacts=folder / "artifacts")
         for _ in range(RUNS):
             run_id = memory.start_candidate_run(
-                parent=None, snapshot=snapshot, fingerprint=candidate.fingerprint, tags={"wave": "1"}
+                parent=None, snapshot=snapshot, n_samples=4, fingerprint=candidate.fingerprint, tags={"wave": "1"}
             )
             with memory.finishing(run_id):
                 memory.log_candidate(candidate, run_id=run_id)

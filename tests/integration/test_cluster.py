@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,7 @@ def test_a_fit_ends_with_its_pipeline_run_on_whatever_host(member: Any, rows: Sp
     fit = memory.start_candidate_run(
         parent=parent,
         snapshot=rows.snapshot,
+        n_samples=1000,
         fingerprint=candidates.fingerprint_of(params, "decision_tree", data=rows.digest),
         tags={"process": "elsewhere/1/1.00"},
     )
@@ -270,6 +272,17 @@ def test_a_fit_ends_with_its_pipeline_run_on_whatever_host(member: Any, rows: Sp
     memory.client.set_terminated(parent, "KILLED")
     assert memory.reconcile() == [fit]
     assert memory.client.get_run(fit).info.status == "KILLED"
+
+
+def test_a_run_that_another_host_began_days_ago_is_over(member: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container is gone, or a laptop has another name today: nothing is shown as running for ever."""
+    memory = member.memory()
+    old = memory.create_run("old", tags={"kind": "candidate", "process": "elsewhere/1/1.00"}).info.run_id
+    mine = memory.create_run("mine", tags={"kind": "candidate"}).info.run_id
+    assert memory.reconcile() == []
+    monkeypatch.setattr("digits.experiments.store.FORGOTTEN", timedelta(seconds=-1))
+    assert memory.reconcile() == [old]
+    memory.client.set_terminated(mine)
 
 
 def test_a_cluster_needs_a_remote_of_dvc(member: Any) -> None:

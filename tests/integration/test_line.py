@@ -21,6 +21,7 @@ from PIL import Image
 
 from digits.errors import MissingError
 from digits.experiments.candidate import Candidate
+from digits.experiments.strokes import LEVELS
 from digits.experiments.tags import TAG_SPLIT
 from digits.steps.candidates import fit
 from digits.steps.data import load_split
@@ -125,7 +126,10 @@ def test_every_family_is_a_model_whose_figures_name_the_dataset(ran: Any) -> Non
         assert model.source_run_id == run_ids[family]
         assert (str(model.status), model.tags["files"]) == ("READY", f"runs:/{run_ids[family]}/candidate")
         linked = {metric.key: metric.dataset_name for metric in model.metrics}
-        assert linked["validation_accuracy"] == "digits"
+        assert linked["validation_accuracy"] == "digits development"
+        inputs = client.get_run(model.source_run_id).inputs.dataset_inputs
+        rows = {item.dataset.name: json.loads(item.dataset.profile)["num_rows"] for item in inputs}
+        assert rows == {"digits development": 1000, "digits test": 797}
         assert linked["test_accuracy"] == linked["handwriting/thickness_thin"] == "digits test"
 
 
@@ -207,6 +211,9 @@ def test_the_report_is_one_page_for_all(kept: Any) -> None:
     for row in rows:
         assert f"{100 * row['test_accuracy']:.2f}\u202f%" in text
         assert f'id="{row["family"]}"' in text
+        found = kept.root / f"data/evaluations/digits/scores/{row['family']}/conditions.json"
+        for item in json.loads(found.read_text("utf-8")):
+            assert item["kind"] in LEVELS or f"sure to {100 * item['mean_confidence']:.1f}\u202f%" in text
     assert not re.findall(r"(?:src|href)=\"(?!data:image/png;base64,|#|\.\./data/docs/digits/index\.html\")", text)
     assert text.count("data:image/png") >= 7 + 3 * len(rows)
     assert (page.parent / "../data/docs/digits/index.html").exists()

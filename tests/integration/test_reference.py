@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import mlflow  # noqa: TID253 - the tests here read its runs
+import numpy as np
 import pytest
 from sklearn.linear_model import SGDClassifier
 
@@ -15,9 +17,13 @@ from digits.data import idx
 from digits.data.snapshot import write_snapshot
 from digits.data.split import Fraction, LastRows, SplitParams, split
 from digits.errors import MissingError, ParamsError
-from digits.reference.system import Images, Options
+from digits.experiments.candidate import Candidate
+from digits.models.families import FAMILIES
+from digits.reference.champions import detects
+from digits.reference.system import Champion, Images, Options
 from digits.reference.systems import SYSTEMS
 from digits.settings import Settings
+from digits.steps import data
 from digits.steps.reference import Referred, _note, reference
 
 
@@ -63,8 +69,26 @@ def test_what_cannot_be_done_is_one_line(checkout: Any) -> None:
     """An unknown system is named, with those that there are; so is a dataset that has no split."""
     with pytest.raises(ParamsError, match="no reference system quantum; there are detector, "):
         reference(checkout.project, ["quantum"], digit=2, settings=Settings.load(checkout.root))
+    settings = Settings.load(checkout.root)
     with pytest.raises(MissingError, match="digits ingest digits"):
-        reference(checkout.project, ["svc"], digit=2, settings=Settings.load(checkout.root))
+        reference(checkout.project, ["svc"], digit=2, settings=settings)
+    checkout.params(split={"test": {"take": "last", "rows": 700}}, validate={"test_rows": None})
+    for step in (partial(data.ingest, settings=settings), data.validate, data.split):
+        step(checkout.project, "digits")
+    with pytest.raises(ParamsError, match="perceptron was tested on the last 797 rows of digits, the split has others"):
+        reference(checkout.project, ["svc", "perceptron"], digit=2, settings=settings)
+
+
+def test_the_pipelines_best_detects_on_rows_that_it_was_not_fitted_on(ran: Any) -> None:
+    """Its column of both detectors: how often it says rightly whether an image is that digit, counted one by one."""
+    rows = data.load_split(ran.project, "digits")
+    candidate = Candidate.load(ran.project.candidate("digits", "logistic_regression"))
+    champion = Champion(candidate, 0.0, single=FAMILIES["logistic_regression"](), seed=0)
+    accuracy, family = detects(rows, champion, Options(digit=3))
+    labels, proba = rows.snapshot.labels()[rows.validation()], candidate.validation_proba()
+    assert len(labels) == len(proba) == 1000
+    assert accuracy == np.mean([(row.argmax() == 3) == (label == 3) for row, label in zip(proba, labels, strict=True)])
+    assert (family, accuracy > 0.97) == ("logistic_regression", True)
 
 
 @pytest.mark.parametrize("name", ["detector", "detector_lbfgs", "multinomial", "sgd", "sgd_raw", "dense"])

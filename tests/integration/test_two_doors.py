@@ -476,6 +476,24 @@ def test_each_stage_names_the_code_of_its_fingerprint(root: Path, dataset: str) 
         assert "requirements.lock" in watched  # the versions of the libraries
 
 
+@pytest.mark.parametrize(
+    ("stage", "modules", "besides"),
+    [
+        ("ingest", ["data.sources", "data.snapshot"], set()),
+        ("validate", ["data.contract"], {"data.datadocs", "data.quarantine"}),  # what they write is no out of the stage
+        ("split", ["data.split"], set()),
+        ("evaluate", ["experiments.assessment", "experiments.evaluation", "experiments.overview"], set()),
+    ],
+)
+def test_each_stage_names_the_code_of_its_step(root: Path, stage: str, modules: list[str], besides: set[str]) -> None:
+    """What a step imports of its own package is watched, to the last module; nothing else is."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    deps = [Path(name).with_suffix("") for name in stages[stage]["do"]["deps"] if name.endswith(".py")]
+    package = f"digits.{modules[0].partition('.')[0]}"
+    needed = set[str]().union(*(code.reachable(f"digits.{module}", below=package) for module in modules))
+    assert {".".join(path.parts) for path in deps} == needed - {f"digits.{name}" for name in besides}
+
+
 @pytest.fixture
 def repository(make_checkout: Callable[..., Any], root: Path) -> Any:
     """Return a fresh checkout that is a git repository; two families and their ensemble, as DVC starts each anew."""
