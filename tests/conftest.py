@@ -30,12 +30,15 @@ from digits.data.sources import MnistSource
 from digits.experiments.tracking import Tracking
 from digits.files import only_one
 from digits.project import Project
-from digits.settings import GARBAGE_THRESHOLD, Settings
+from digits.settings import GARBAGE_THRESHOLD, ONE_THREAD, Settings
 from digits.steps.memory import tracking
 from tests import forked
 from tests.versions import State, evaluated
 
 ROOT = Path(__file__).parents[1]
+
+# What runs beside other tests computes with one thread: more of them only wait for each other.
+os.environ.update(ONE_THREAD)
 
 # As in a command: looking for garbage among the libraries' millions of objects takes a second each time.
 gc.set_threshold(GARBAGE_THRESHOLD)

@@ -16,7 +16,11 @@ from digits.project import Project
 from digits.steps.data import load_split
 from tests.watch import Watch
 
-PARAMS: dict[str, dict[str, Any]] = {"extra_trees": {"trees": 10}, "svm": {}, "cnn": {"epochs": 1}}
+PARAMS: dict[str, dict[str, Any]] = {
+    "extra_trees": {"trees": 10},
+    "svm": {},
+    "cnn": {"stages": [[8], [8]], "strides": [1, 2], "normalised": [False, True], "epochs": 1},
+}
 
 
 def test_side_by_side_and_one_by_one_give_the_same_bits(ran: Any, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
         assert len(run.data.tags["fingerprint"]) == 64
         rows = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
         assert {context: data.name for context, data in rows.items()} == {
-            "training": "digits",
+            "training": "digits development",
             "testing": "digits test",
         }
         assert json.loads(rows["testing"].profile) == {"num_rows": 797}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,11 +130,13 @@ def test_holm_keeps_the_order_and_only_ever_raises(p_values: list[float]) -> Non
         assert before <= after <= min(1, before * len(p_values)) + 1e-12
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 @settings(deadline=None)
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     """The adjusted p-values agree with statsmodels', in the order given."""
-    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
+    with patch("gc.collect"):  # which statsmodels calls each time
+        expected = multipletests(p_values, method="holm")[1]
+    assert holm(p_values) == pytest.approx(list(expected), abs=1e-12)
 
 
 def test_families_are_tied_that_the_images_do_not_tell_apart() -> None:
