@@ -192,7 +192,7 @@ class Store:
             run_id
             for run_id, tags in running.items()
             for process in [tags.get(TAG_PROCESS, "")]
-            if has_died(process) or (run_id in forgotten and not is_here(process))
+            if has_died(process) or (process and run_id in forgotten and not is_here(process))
         ]
         alive = running.keys() - died
         died += [run_id for run_id in alive if running[run_id].get(TAG_PARENT, run_id) not in alive]

@@ -259,9 +259,10 @@ class Tracking(Store):
         self, run_id: str, *, digest: str, n_samples: int, context: str, part: str = "", dataset: str = ""
     ) -> None:
         """Log that a run has read rows of the dataset, all or those of a part; once is enough."""
-        dataset = dataset or self.dataset
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
+        dataset = dataset or self.dataset
         described = Dataset(
             name=f"{dataset} {part}".strip(),
             digest=digest[:_DIGEST_CHARACTERS],
@@ -269,4 +270,9 @@ class Tracking(Store):
             source=f'{{"path": "data/snapshots/{dataset}"}}',
             profile=f'{{"num_rows": {n_samples}}}',
         )
-        self.client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", context)])])
+        given = [DatasetInput(described, [InputTag("mlflow.data.context", context)])]
+        try:
+            self.client.log_inputs(run_id, given)
+        except MlflowException:
+            # Of several that are the first to tell of a dataset, all but one are refused; by now it is known.
+            self.client.log_inputs(run_id, given)

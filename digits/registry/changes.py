@@ -100,8 +100,8 @@ class Changes:
             Somebody else was faster, or the entry was ended meanwhile.
         """
         # The last look before the alias moves: between the two, MLflow lets nobody hold anything.
-        self._look_again(entry)
-        moving = self._ledger.moving(entry, outcome=outcome, reason=reason)
+        known = self._look_again(entry)
+        moving = self._ledger.moving(entry, outcome=outcome, reason=reason, known=known)
         if moving.action != "archive":
             self._stages.give(moving.stage, moving.version)
         return self._end_moved(moving)
@@ -155,11 +155,13 @@ class Changes:
         taken_on = entry.stage == STAGING and any(other.version == entry.version for other in later)
         return found == entry.version or (taken_on and found != entry.before)
 
-    def _look_again(self, entry: Entry) -> None:
+    def _look_again(self, entry: Entry) -> list[Entry]:
+        """Raise unless all is as it was when the entry was begun; return all entries."""
         if self._ledger.read(entry).status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
             raise BusyError(f"the {entry.action} of version {entry.version} took too long, or was ended; ask again")
         self._yield_to_older(entry)
-        if since := next((other for other in self._ledger.entries() if _overtakes(other, entry)), None):
+        known = self._ledger.entries()
+        if since := next((other for other in known if _overtakes(other, entry)), None):
             raise BusyError(
                 f"the {since.action} of version {since.version} of {self._dataset} by {since.actor} came in between; "
                 "ask again"
@@ -173,6 +175,7 @@ class Changes:
                 f"@{_alias(entry.stage)} of {self._dataset} is version {found} now, the decision was made when it was "
                 f"{entry.before}; ask again"
             )
+        return known
 
     def _yield_to_older(self, entry: Entry) -> None:
         if rival := self._ledger.rival(entry):

@@ -43,7 +43,8 @@ def received(connection: Connection) -> NDArray[Any]:
 
 
 if __name__ == "__main__":
-    asker, model = Connection(int(sys.argv[1])), artifact.load(Path(sys.argv[2]))
+    asker = Connection(int(sys.argv[1]))
+    model = artifact.load(Path(sys.argv[2]))
     with suppress(EOFError), threadpool_limits(int(sys.argv[3])):
         send(asker, model.classes_)
         while True:

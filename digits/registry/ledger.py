@@ -7,7 +7,7 @@ added and ended, never changed after that and never removed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -71,10 +71,12 @@ class Ledger:
         action, stage, version, before, actor, reason
             See `Entry`.
         """
+        started = _next_moment(self.entries())
         # A promotion examines two models; all else is a few calls.
-        deadline = datetime.now(UTC) + (LEASE if action == "promote" else MOVING)
+        deadline = started + (LEASE if action == "promote" else MOVING)
         run = self._client.create_run(
             self._runs.experiment_id,
+            start_time=int(1000 * started.timestamp()),
             run_name=f"{self.dataset} {version}: {action}",
             tags={
                 "mlflow.source.name": "digits",
@@ -123,12 +125,13 @@ class Ledger:
         self._client.update_run(entry.run_id, status=UNDER_WAY)
         return replace(answered, status=UNDER_WAY, deadline=deadline)
 
-    def moving(self, entry: Entry, *, outcome: Outcome, reason: str) -> Entry:
-        """Say that the alias moves now, what that will be, and why; what is left takes no more than a few calls."""
-        # After all that moved before, whatever the clock of this machine says: the order is what counts.
-        last = max((each.moved for each in self.entries() if each.moved), default=entry.started)
-        moved = max(datetime.now(UTC), last + timedelta(microseconds=1))
-        deadline = datetime.now(UTC) + MOVING
+    def moving(self, entry: Entry, *, outcome: Outcome, reason: str, known: Sequence[Entry] | None = None) -> Entry:
+        """Say that the alias moves now, what that will be, and why; what is left takes no more than a few calls.
+
+        `known` are all entries, where they have just been read.
+        """
+        moved = _next_moment(self.entries() if known is None else known)
+        deadline = moved + MOVING
         said = {TAG_OUTCOME: outcome, TAG_REASON: reason, TAG_MOVED: moved.isoformat()}
         self._say(entry, {**said, TAG_DEADLINE: deadline.isoformat()})
         return replace(entry, moved=moved, outcome=outcome, reason=reason, deadline=deadline)
@@ -168,6 +171,12 @@ class Ledger:
             and not self.is_dead(other)
         ]
         return rivals[0] if rivals else None
+
+
+def _next_moment(entries: Iterable[Entry]) -> datetime:
+    """Return now, or what comes after all that stands in the ledger where this machine's clock is behind."""
+    known = [moment for entry in entries for moment in (entry.started, entry.moved) if moment]
+    return max([datetime.now(UTC), *(moment + timedelta(milliseconds=1) for moment in known)])
 
 
 def _metric(name: str) -> str:

@@ -8,6 +8,7 @@ it gave before, whatever was edited meanwhile.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any
 
 import numpy as np
@@ -60,29 +61,38 @@ def loaded(version: ModelVersion, folder: Path) -> Iterator[Any]:
     log.info("%s predicts in a process of its own, by the code that it was registered with", version)
     package = folder.absolute().parents[len(Path(MODEL_FILES).parts) - 1]
     ours, theirs = Pipe()
-    with TemporaryFile() as said, ours:
-        # -P: what Python imports first is not what lies beside the script, but the version's own code.
-        arguments = [str(theirs.fileno()), str(folder.absolute()), str(version.threads)]
+    arguments = [str(theirs.fileno()), str(folder.absolute()), str(version.threads)]
+    with TemporaryFile() as said, TemporaryDirectory() as compiled, ours:
         process = subprocess.Popen(
-            [sys.executable, "-P", elsewhere.__file__, *arguments],
-            env=environment_without(()) | {"PYTHONPATH": str(package / CODE_FILES)},
+            # -P: what Python imports first is not what lies beside the script, but the version's own code. Of that, the
+            # sources alone were held against their digest: what somebody has compiled is not looked at.
+            [sys.executable, "-P", "-X", f"pycache_prefix={compiled}", elsewhere.__file__, *arguments],
+            env=_environment(package / CODE_FILES),
             pass_fds=[theirs.fileno()],
             stdout=said,
             stderr=said,
         )
         theirs.close()
         try:
-            yield _Elsewhere(version, ours, said)
+            yield _Elsewhere(version, ours, process, said)
         finally:
             process.kill()
             process.wait()
 
 
+def _environment(code: Path) -> dict[str, str]:
+    """Return this process's environment, with the folder `code` before all others that Python imports from."""
+    known = environment_without(())
+    return known | {"PYTHONPATH": os.pathsep.join(filter(None, [str(code), known.get("PYTHONPATH")]))}
+
+
 class _Elsewhere:
     """An estimator in another process."""
 
-    def __init__(self, version: ModelVersion, connection: Connection, said: IO[bytes]) -> None:
-        self._version, self._connection, self._said = version, connection, said
+    def __init__(
+        self, version: ModelVersion, connection: Connection, process: subprocess.Popen[bytes], said: IO[bytes]
+    ) -> None:
+        self._version, self._connection, self._process, self._said = version, connection, process, said
         self.classes_ = self._answer()
 
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -95,9 +105,10 @@ class _Elsewhere:
         try:
             return elsewhere.received(self._connection)
         except (EOFError, ConnectionResetError) as error:
+            self._process.wait()  # it says why at its end
             self._said.seek(0)
             *_, last = self._said.read().decode(errors="replace").splitlines() or ["it ended without a word"]
             raise MissingError(
-                f"{self._version} cannot predict by the code that it was registered with, which is not this "
-                f"checkout's: {last}"
+                f"{self._version} cannot predict by the code that it was registered with, which is not what "
+                f"this process runs: {last}"
             ) from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 import digits
-from digits.experiments.code import code_digests, reachable
+from digits.experiments.code import code_digests, ensure_unchanged, reachable
 from digits.experiments.leaderboard import Row
 from digits.experiments.logged_model import create_logged_model, finalize, logged_model_of
 from digits.experiments.tags import CANDIDATE_FOLDER
@@ -67,6 +67,11 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
     """Log the candidate's files, and the code that serves them, as those of its run's model.
 
     A model that has files already, which some version may serve, is left alone: the run gets another one.
+
+    Raises
+    ------
+    CodeChangedError
+        The code was edited since this process has begun.
     """
     import mlflow
     from mlflow.models import Model
@@ -89,6 +94,7 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
         )
+        ensure_unchanged(_code_of_models())  # what was packaged is what its tag says
         client.log_model_artifacts(model_id, str(Path(work) / MODEL))
         digest = digest_of_package(Path(work) / MODEL)
     finalize(client, model_id)
@@ -102,10 +108,13 @@ def digest_of_package(folder: Path) -> str:
 
 def digest_of_code() -> str:
     """Return the SHA-256 over the code that reads a model's files and predicts, as this process runs it."""
+    return hashlib.sha256(json.dumps(code_digests(_code_of_models())).encode()).hexdigest()
+
+
+def _code_of_models() -> frozenset[str]:
     places = ("digits.data", "digits.models")
     models = [f"digits.models.{path.stem}" for path in (PACKAGE / "models").glob("*.py")]
-    modules = frozenset[str]().union(*(reachable(module, below=places) for module in models))
-    return hashlib.sha256(json.dumps(code_digests(modules)).encode()).hexdigest()
+    return frozenset[str]().union(*(reachable(module, below=places) for module in models))
 
 
 def _signature(row: Row, *, snapshot: Snapshot) -> ModelSignature:

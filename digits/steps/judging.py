@@ -57,7 +57,7 @@ def judged(
                 log.warning("%s was fitted on another split: it may have learned from today's test images", serves)
             defender = (
                 challenger
-                if serves.digest == chosen.digest
+                if (serves.digest, serves.code) == (chosen.digest, chosen.code)
                 else _examined(registry, serves, split=split, params=params.evaluate, validated=validated)
             )
         except MissingError as error:

@@ -27,7 +27,7 @@ __all__ = ["alone", "conclude", "opened", "propose", "wait_for_answer"]
 
 log = logging.getLogger(__name__)
 
-LONGEST_REASON = 1000
+LONGEST_REASON, LONGEST_ACTOR = 1000, 200
 
 
 @answering()
@@ -177,9 +177,11 @@ def _ensure_still_so(project: Project, registry: Registry, proposal: Proposal) -
 
 def opened(project: Project, *, memory: Tracking, actor: str = "") -> tuple[Registry, Changes]:
     """Return the registry of a dataset, and what changes it in somebody's name: whoever the settings name."""
+    if len(actor) > LONGEST_ACTOR:
+        raise ParamsError(f"the actor has {len(actor)} characters, wanted {LONGEST_ACTOR} at most")
     registry = Registry(memory)
     lock = project.lock(registry.dataset, "promotion", "move")
-    return registry, Changes(registry, actor=actor or Settings.load(project.root).actor, lock=lock)
+    return registry, Changes(registry, actor=actor.strip() or Settings.load(project.root).actor, lock=lock)
 
 
 @contextmanager

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import mlflow  # noqa: TID253 - the test needs it
 import pytest
+
+from digits.experiments.tracking import Tracking
 
 FAMILIES, RUNS, EPOCHS = 8, 2, 200  # those of log_at_once.py
 
@@ -37,6 +41,24 @@ def test_eight_families_log_at_once(kind: str, tmp_path: Path, request: pytest.F
             "candidate/model",
             "candidate/validation_proba.npy",
         }
+
+
+def test_fits_that_are_the_first_to_tell_of_a_dataset_do_not_hinder_each_other(tmp_path: Path) -> None:
+    """MLflow refuses all but one of those that tell of the same rows in the same moment."""
+    memory = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", dataset="digits", artifacts=tmp_path / "artifacts")
+    with ThreadPoolExecutor(3) as threads:
+        for number in range(20):
+            begin = Barrier(3)
+
+            def tell(run_id: str, *, digest: str = f"{number:08d}", begin: Barrier = begin) -> None:
+                begin.wait()
+                memory._log_rows(run_id, part="development", digest=digest, n_samples=4, context="training")
+
+            run_ids = [memory.create_run("fit", tags={}).info.run_id for _ in range(3)]
+            list(threads.map(tell, run_ids))
+            told = [memory.client.get_run(run_id).inputs.dataset_inputs for run_id in run_ids]
+            assert {item.dataset.digest for items in told for item in items} == {f"{number:08d}"}
+            assert [len(items) for items in told] == [1, 1, 1]
 
 
 def _empty_database(request: pytest.FixtureRequest) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import py_compile
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,13 @@ import cv2
 import numpy as np
 import pytest
 
-from digits.errors import MissingError
+from digits.errors import CodeChangedError, MissingError, ParamsError
 from digits.registry.history import holder_at
 from digits.registry.loading import loaded
 from digits.registry.versions import Registry
 from digits.settings import Settings
 from digits.steps import data, promotion, registration, stages
-from tests.versions import evaluated, history, model_file, promote, serves, told
+from tests.versions import NAME, evaluated, history, model_file, promote, serves, told
 
 
 @pytest.fixture
@@ -55,18 +58,83 @@ def test_a_version_predicts_by_the_code_that_it_was_registered_with(stocked: Any
     assert _read(stocked, picture) == before
 
 
-def test_code_of_a_version_that_cannot_run_is_one_line(stocked: Any, tmp_path: Path) -> None:
-    """What its process said last is told; none is left."""
-    version = Registry(stocked.memory()).version(2)
-    object.__setattr__(version, "code", "another")
-    (tmp_path / "code/digits").mkdir(parents=True)
-    (tmp_path / "artifacts/model").mkdir(parents=True)
-    (tmp_path / "code/digits/__init__.py").write_text("raise ValueError('too old')", encoding="utf-8")
+@pytest.fixture
+def packaged(stocked: Any, tmp_path: Path) -> tuple[Any, Path, Path]:
+    """Return a version of other code than this, its folder, and the module of that code which reads models."""
+    reader = tmp_path / "code/digits/models/artifact.py"
+    for folder in (tmp_path / "artifacts/model", reader.parent):
+        folder.mkdir(parents=True)
+    for package in (reader.parent, reader.parents[1]):
+        (package / "__init__.py").touch()
+    reader.write_text(
+        """
+import numpy as np
+
+class Model:
+    classes_ = np.arange(3)
+
+    def predict_proba(self, images):
+        return np.full((len(images), 3), images.mean())
+
+def load(folder):
+    print(f"reading {folder}")
+    return Model()
+"""
+    )
+    return replace(Registry(stocked.memory()).version(2), code="another"), tmp_path / "artifacts/model", reader
+
+
+def test_what_somebody_compiled_is_not_run(packaged: tuple[Any, Path, Path]) -> None:
+    """Python's own copies of the code are in no digest: the sources count, whatever lies beside them."""
+    version, folder, reader = packaged
+    compiled = reader.with_name("worse.py")
+    compiled.write_text("raise SystemExit('worse')")
+    target = importlib.util.cache_from_source(str(reader))
+    py_compile.compile(str(compiled), cfile=target, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    with loaded(version, folder) as estimator:
+        assert estimator.classes_.tolist() == [0, 1, 2]
+        for count in (1, 5):
+            images = np.full((count, 8, 8), 4, np.uint8)
+            np.testing.assert_array_equal(estimator.predict_proba(images), np.full((count, 3), 4.0))
+
+
+@pytest.mark.parametrize("when", ["import", "load", "predict"])
+def test_code_of_a_version_that_cannot_run_is_one_line(packaged: tuple[Any, Path, Path], when: str) -> None:
+    """What its process said last is told, whenever it was."""
+    version, folder, reader = packaged
+    text = reader.read_text()
+    places = {"import": "import numpy as np", "load": "    print(", "predict": "        return np"}
+    indent = " " * (len(places[when]) - len(places[when].lstrip()))
+    reader.write_text(text.replace(places[when], f"{indent}raise ValueError('too old')\n{places[when]}"))
     with (
         pytest.raises(MissingError, match=r"version 2 cannot predict by the code .+: ValueError: too old$"),
-        loaded(version, tmp_path / "artifacts/model"),
+        loaded(version, folder) as estimator,
     ):
-        pytest.fail("it predicts")
+        estimator.predict_proba(np.zeros((1, 8, 8), np.uint8))
+
+
+def test_the_gate_compares_what_predicts(stocked: Any) -> None:
+    """The same model files by other code are another model: the champion is examined by its own."""
+    client = stocked.memory().client
+    client.set_model_version_tag(
+        NAME, "1", "artifact.sha256", client.get_model_version(NAME, "2").tags["artifact.sha256"]
+    )
+    client.set_model_version_tag(NAME, "1", "code.sha256", "another")
+    with pytest.raises(
+        MissingError, match=r"the champion cannot be examined: the files of .+ version 1 .+were changed"
+    ):
+        promote(stocked, version=2)
+
+
+def test_code_that_was_edited_meanwhile_is_not_packaged(stocked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a version's tag says of its code is true, or there is no version."""
+    memory = stocked.memory()
+    best = evaluated(stocked, "extra_trees", memory=memory)
+    model_file(stocked, 4).write_bytes(b"")  # so that it is packaged again
+    monkeypatch.setattr("digits.experiments.code.changed_code", lambda modules: {"digits.models.trees"} & set(modules))
+    with pytest.raises(CodeChangedError, match=r"digits\.models\.trees was changed"):
+        registration.register(stocked.project, "digits", memory=memory, evaluation=best)
+    assert len(Registry(memory).versions()) == 4
 
 
 def test_what_somebody_archived_does_not_serve_by_itself(make_checkout: Any) -> None:
@@ -155,6 +223,8 @@ def test_a_question_that_nobody_answered_ends_as_a_refusal(stocked: Any) -> None
 
 def test_whoever_asks_through_a_flow_can_say_who_they_are(stocked: Any) -> None:
     """The ledger names them, not the user on whose behalf the worker runs."""
+    with pytest.raises(ParamsError, match="the actor has 201 characters"):
+        promote(stocked, version=2, actor=201 * "A")
     promote(stocked, version=2, actor="Ada")
     stages.rollback(stocked.project, "digits", memory=stocked.memory(), actor="Bob", reason="it takes sevens for ones")
     assert [entry.actor for entry in history(stocked)][-2:] == ["Ada", "Bob"]

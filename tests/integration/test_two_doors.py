@@ -382,7 +382,7 @@ def test_what_was_changed_during_a_command_is_not_recorded_by_dvc(kept: Any, mon
 
     kept.families({"decision_tree": {"components": 12}})
     monkeypatch.chdir(kept.root)
-    monkeypatch.setattr("digits.project._ensure_own_code", lambda root: None)  # it is a copy
+    monkeypatch.setattr(Project, "find", lambda: kept.project)  # a copy of what runs here
     monkeypatch.setattr(candidates, "fit", edited)
     with pytest.raises(FitFailed, match="its params or code were changed meanwhile; run again"):
         fit_command("digits", "decision_tree")
@@ -611,7 +611,7 @@ def test_what_cannot_be_scored_is_no_success(
     broken = "k_nearest_neighbors"
     shutil.rmtree(kept.root / "data/evaluations")
     monkeypatch.chdir(kept.root)
-    monkeypatch.setattr("digits.project._ensure_own_code", lambda root: None)  # it is a copy
+    monkeypatch.setattr(Project, "find", lambda: kept.project)  # a copy of what runs here
     monkeypatch.setattr(evaluation, "assess", assess)
     with pytest.raises(FitFailed, match=rf"{broken} \(.*not finite.*voting \(its member {broken} could not be scored"):
         evaluate_command("digits", json=True)

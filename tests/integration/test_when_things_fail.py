@@ -200,20 +200,23 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state:
     )
     os.close(follower)
     screen = _Screen(leader)
-    _await(process, lambda: "split    digits" in screen.text)
-    client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
-    _await(process, lambda: len(_running(client)) == 3)  # the pipeline's, and two families'
-    time.sleep(2)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) >= 3
-    start = time.monotonic()
-    if how == "an interrupt":
-        process.send_signal(signal.SIGINT)
-    else:
-        screen.close()
-    # 120: Python's own, where there is no terminal left to flush to.
-    assert process.wait(timeout=60) == (130 if how == "an interrupt" else 120), screen.text
-    assert time.monotonic() - start < 20
+    try:
+        _await(process, lambda: "split    digits" in screen.text)
+        client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
+        _await(process, lambda: len(_running(client)) == 3)  # the pipeline's, and two families'
+        time.sleep(2)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 3
+        start = time.monotonic()
+        if how == "an interrupt":
+            process.send_signal(signal.SIGINT)
+        else:
+            screen.close()
+        # 120: Python's own, where there is no terminal left to flush to.
+        assert process.wait(timeout=60) == (130 if how == "an interrupt" else 120), screen.text
+        assert time.monotonic() - start < 20
+    finally:
+        process.kill()
     if how == "an interrupt":
         assert "interrupted" in screen.text
         assert "Traceback" not in screen.text
