@@ -54,14 +54,25 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(ROOT / name, quiet=1)
 
 
-#: Files that take minutes, the longest first: begun last, one of them would run while the other processes have nothing.
-LONG = ("team", "servers", "two_doors", "registry_stores", "kill", "bench", "cluster", "when_things_fail", "registry")
+#: Groups of files that share what is dear to make, `_stocked` and `ran`: each stays with one process, as every other
+#: file does.
+GROUPS = {
+    "registry": {"approval", "registry", "registry_later", "registry_stores"},
+    "ran": {"bench", "explain", "gc", "line", "mlflow_ui", "reference", "replay", "tune", "when_things_fail"},
+}
+
+#: What takes minutes, the longest first: begun last, it would run while the other processes have nothing.
+LONG = ("two_doors", "ran", "registry", "kill", "servers", "team", "cluster")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take minutes first."""
-    places = {f"test_{name}": place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+    """Say what stays together, and put what takes minutes first."""
+    named = {name: group for group, names in GROUPS.items() for name in names}
+    stems = {item: item.path.stem.removeprefix("test_") for item in items}
+    groups = {item: named.get(stem, stem) for item, stem in stems.items()}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: LONG.index(groups[item]) if groups[item] in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)
@@ -417,7 +428,7 @@ def kept(ran: Checkout) -> Iterator[Checkout]:
         yield ran
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _stocked(make_checkout: Callable[..., Checkout]) -> Checkout:
     """Return a checkout whose registry holds what `stocked` says; no server and no process was needed for it."""
     from digits.steps import data

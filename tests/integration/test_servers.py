@@ -252,6 +252,13 @@ def test_a_scheduled_run_fires_by_itself(served: Served) -> None:
     assert str(served.checkout.project.docs("digits")) in artifacts["run-digits"]["data"]
 
 
+def test_runs_that_are_late_collapse_into_one(served: Served) -> None:
+    """A worker that comes back after days finds one due run per day: one is done, the others are cancelled."""
+    runs = [served.start("train-digits") for _ in range(4)]
+    ends = [served.end_of(run)["state_type"] for run in runs]
+    assert sorted(ends) == ["CANCELLED", "CANCELLED", "CANCELLED", "COMPLETED"]
+
+
 @pytest.mark.parametrize(("number", "server"), list(enumerate(("worker", "prefect", "mlflow"), start=1)))
 def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> None:
     """Killed while a family is fitted, each of them is there again at once, and the run ends well; nothing is left."""
