@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
+from xdist.scheduler import LoadFileScheduling
 
 from digits.data import idx
 from digits.data.sources import MnistSource
@@ -54,25 +55,35 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(ROOT / name, quiet=1)
 
 
-#: Groups of files that share what is dear to make, `_stocked` and `ran`: each stays with one process, as every other
-#: file does.
+#: File → the group of files that share what is dear to make, `_stocked` or `ran`: a group stays with one process, as
+#: every other file does.
 GROUPS = {
-    "registry": {"approval", "registry", "registry_later", "registry_stores"},
-    "ran": {"bench", "explain", "gc", "line", "mlflow_ui", "reference", "replay", "tune", "when_things_fail"},
+    **dict.fromkeys(("approval", "registry", "registry_later", "registry_stores"), "versions"),
+    **dict.fromkeys(("bench", "explain", "gc", "line", "mlflow_ui", "reference", "replay", "when_things_fail"), "runs"),
 }
 
 #: What takes minutes, the longest first: begun last, it would run while the other processes have nothing.
-LONG = ("two_doors", "ran", "registry", "kill", "servers", "team", "cluster")
+LONG = ("two_doors", "runs", "versions", "kill", "servers", "team", "cluster")
+
+
+class _Groups(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(Path(nodeid.partition("::")[0]))
+
+
+def _group(file: Path) -> str:
+    name = file.stem.removeprefix("test_")
+    return GROUPS.get(name, name)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
+    """Let groups of files stay together."""
+    return _Groups(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what stays together, and put what takes minutes first."""
-    named = {name: group for group, names in GROUPS.items() for name in names}
-    stems = {item: item.path.stem.removeprefix("test_") for item in items}
-    groups = {item: named.get(stem, stem) for item, stem in stems.items()}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: LONG.index(groups[item]) if groups[item] in LONG else len(LONG))
+    """Put what takes minutes first."""
+    items.sort(key=lambda item: LONG.index(group) if (group := _group(item.path)) in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)

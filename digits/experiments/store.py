@@ -184,18 +184,17 @@ class Store:
         So end the fits, on whatever host, whose pipeline run is over: nobody waits for them; and what another host has
         begun days ago.
         """
-        found = list(self.search("attributes.status = 'RUNNING'"))
-        running = {str(run.info.run_id): run.data.tags for run in found}
+        found = {str(run.info.run_id): run for run in self.search("attributes.status = 'RUNNING'")}
+        running = {run_id: run for run_id, run in found.items() if TAG_PROCESS in run.data.tags}  # others' are theirs
         long_ago = 1000 * (time.time() - FORGOTTEN.total_seconds())
-        forgotten = {str(run.info.run_id) for run in found if run.info.start_time < long_ago}
         died = [
             run_id
-            for run_id, tags in running.items()
-            for process in [tags.get(TAG_PROCESS, "")]
-            if has_died(process) or (process and run_id in forgotten and not is_here(process))
+            for run_id, run in running.items()
+            for process in [run.data.tags[TAG_PROCESS]]
+            if has_died(process) or (run.info.start_time < long_ago and not is_here(process))
         ]
         alive = running.keys() - died
-        died += [run_id for run_id in alive if running[run_id].get(TAG_PARENT, run_id) not in alive]
+        died += [run_id for run_id in alive if running[run_id].data.tags.get(TAG_PARENT, run_id) not in alive]
         for run_id in died:
             self.client.set_terminated(run_id, "KILLED")
         return died

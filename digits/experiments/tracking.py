@@ -273,6 +273,8 @@ class Tracking(Store):
         given = [DatasetInput(described, [InputTag("mlflow.data.context", context)])]
         try:
             self.client.log_inputs(run_id, given)
-        except MlflowException:
+        except MlflowException as error:
             # Of several that are the first to tell of a dataset, all but one are refused; by now it is known.
+            if error.error_code != "BAD_REQUEST":
+                raise
             self.client.log_inputs(run_id, given)

@@ -73,7 +73,7 @@ class Ledger:
         """
         started = _next_moment(self.entries())
         # A promotion examines two models; all else is a few calls.
-        deadline = started + (LEASE if action == "promote" else MOVING)
+        deadline = _soon(started) + (LEASE if action == "promote" else MOVING)
         run = self._client.create_run(
             self._runs.experiment_id,
             start_time=int(1000 * started.timestamp()),
@@ -125,13 +125,13 @@ class Ledger:
         self._client.update_run(entry.run_id, status=UNDER_WAY)
         return replace(answered, status=UNDER_WAY, deadline=deadline)
 
-    def moving(self, entry: Entry, *, outcome: Outcome, reason: str, known: Sequence[Entry] | None = None) -> Entry:
+    def moving(self, entry: Entry, *, outcome: Outcome, reason: str, known: Sequence[Entry]) -> Entry:
         """Say that the alias moves now, what that will be, and why; what is left takes no more than a few calls.
 
-        `known` are all entries, where they have just been read.
+        `known` are all entries, as they have just been read.
         """
-        moved = _next_moment(self.entries() if known is None else known)
-        deadline = moved + MOVING
+        moved = _next_moment(known)
+        deadline = _soon(moved) + MOVING
         said = {TAG_OUTCOME: outcome, TAG_REASON: reason, TAG_MOVED: moved.isoformat()}
         self._say(entry, {**said, TAG_DEADLINE: deadline.isoformat()})
         return replace(entry, moved=moved, outcome=outcome, reason=reason, deadline=deadline)
@@ -177,6 +177,11 @@ def _next_moment(entries: Iterable[Entry]) -> datetime:
     """Return now, or what comes after all that stands in the ledger where this machine's clock is behind."""
     known = [moment for entry in entries for moment in (entry.started, entry.moved) if moment]
     return max([datetime.now(UTC), *(moment + timedelta(milliseconds=1) for moment in known)])
+
+
+def _soon(moment: datetime) -> datetime:
+    """Return a moment of the ledger as a time to wait from: no other machine's fast clock makes it a long one."""
+    return min(moment, datetime.now(UTC) + SKEW)
 
 
 def _metric(name: str) -> str:

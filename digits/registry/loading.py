@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,14 +30,22 @@ from digits.registry.packaging import CODE_FILES, MODEL_FILES, digest_of_code
 from digits.registry.version import ModelVersion
 from digits.settings import environment_without
 
-__all__ = ["has_other_code", "loaded"]
+__all__ = ["has_other_code", "loaded", "predicts_alike"]
 
 log = logging.getLogger(__name__)
+
+#: So long may a process that has failed take to say why.
+END_SECONDS = 10
 
 
 def has_other_code(version: ModelVersion) -> bool:
     """Return whether a version was registered with other code than this process would load it with."""
     return bool(version.code) and version.code != digest_of_code()
+
+
+def predicts_alike(one: ModelVersion, other: ModelVersion) -> bool:
+    """Return whether two versions predict by the same code."""
+    return (one.code or digest_of_code()) == (other.code or digest_of_code())
 
 
 @contextmanager
@@ -62,12 +71,13 @@ def loaded(version: ModelVersion, folder: Path) -> Iterator[Any]:
     package = folder.absolute().parents[len(Path(MODEL_FILES).parts) - 1]
     ours, theirs = Pipe()
     arguments = [str(theirs.fileno()), str(folder.absolute()), str(version.threads)]
-    with TemporaryFile() as said, TemporaryDirectory() as compiled, ours:
+    with TemporaryFile() as said, TemporaryDirectory() as sources, ours:
+        # The sources alone were held against their digest: what somebody has compiled beside them is left behind.
+        shutil.copytree(package / CODE_FILES, sources, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         process = subprocess.Popen(
-            # -P: what Python imports first is not what lies beside the script, but the version's own code. Of that, the
-            # sources alone were held against their digest: what somebody has compiled is not looked at.
-            [sys.executable, "-P", "-X", f"pycache_prefix={compiled}", elsewhere.__file__, *arguments],
-            env=_environment(package / CODE_FILES),
+            # -P: what Python imports first is not what lies beside the script, but the version's own code.
+            [sys.executable, "-P", elsewhere.__file__, *arguments],
+            env=_environment(sources),
             pass_fds=[theirs.fileno()],
             stdout=said,
             stderr=said,
@@ -80,10 +90,10 @@ def loaded(version: ModelVersion, folder: Path) -> Iterator[Any]:
             process.wait()
 
 
-def _environment(code: Path) -> dict[str, str]:
+def _environment(code: str) -> dict[str, str]:
     """Return this process's environment, with the folder `code` before all others that Python imports from."""
     known = environment_without(())
-    return known | {"PYTHONPATH": os.pathsep.join(filter(None, [str(code), known.get("PYTHONPATH")]))}
+    return known | {"PYTHONPATH": os.pathsep.join(filter(None, [code, known.get("PYTHONPATH")]))}
 
 
 class _Elsewhere:
@@ -105,9 +115,12 @@ class _Elsewhere:
         try:
             return elsewhere.received(self._connection)
         except (EOFError, ConnectionResetError) as error:
-            self._process.wait()  # it says why at its end
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)  # it says why at its end
             self._said.seek(0)
             *_, last = self._said.read().decode(errors="replace").splitlines() or ["it ended without a word"]
+            if (code := self._process.poll()) is not None and code < 0:
+                last = f"its process was killed by signal {-code}"
             raise MissingError(
                 f"{self._version} cannot predict by the code that it was registered with, which is not what "
                 f"this process runs: {last}"

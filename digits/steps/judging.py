@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from digits.data.split import Split
 from digits.errors import MissingError
@@ -11,7 +12,7 @@ from digits.experiments.scoring import score_on_test
 from digits.project import Project
 from digits.registry.examination import Examination
 from digits.registry.gate import Decision, decide
-from digits.registry.loading import loaded
+from digits.registry.loading import loaded, predicts_alike
 from digits.registry.version import ModelVersion
 from digits.registry.versions import Registry
 from digits.steps.data import is_validated
@@ -55,11 +56,12 @@ def judged(
             serves = registry.version(champion)  # which somebody may have deleted
             if serves.split != split.digest:
                 log.warning("%s was fitted on another split: it may have learned from today's test images", serves)
-            defender = (
-                challenger
-                if (serves.digest, serves.code) == (chosen.digest, chosen.code)
-                else _examined(registry, serves, split=split, params=params.evaluate, validated=validated)
-            )
+            if serves.digest == chosen.digest and predicts_alike(serves, chosen):
+                defender = challenger
+            else:
+                defender = _examined(registry, serves, split=split, params=params.evaluate, validated=validated)
+            if serves.digest == chosen.digest:
+                defender = replace(defender, cost=challenger.cost)  # of the same files none is the faster one
         except MissingError as error:
             if not force:
                 raise MissingError(f"the champion cannot be examined: {error}") from error

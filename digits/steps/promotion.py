@@ -70,7 +70,7 @@ def propose(
     MissingError
         There is no such version, or its files are damaged or gone.
     ParamsError
-        `force` without a reason.
+        `force` without a reason, or a reason or an actor that is too long.
     """
     if force and not reason.strip():
         raise ParamsError("a promotion is forced without a reason; wanted --reason TEXT, which the ledger keeps")

@@ -49,6 +49,8 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
     ------
     MissingError
         There is no evaluation, or its scores are not what today's params and code give.
+    CodeChangedError
+        The code of the models was edited since this process has begun.
     """
     with only_one(project.lock(dataset, "registration")):
         rows, params = load_split(project, dataset), project.params(dataset).promote

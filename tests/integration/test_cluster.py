@@ -280,10 +280,13 @@ def test_a_run_that_another_host_began_days_ago_is_over(member: Any, monkeypatch
     memory = member.memory()
     old = memory.create_run("old", tags={"kind": "candidate", "process": "elsewhere/1/1.00"}).info.run_id
     mine = memory.create_run("mine", tags={"kind": "candidate"}).info.run_id
+    of_a_person = memory.client.create_run(memory.experiment_id, tags={"mlflow.parentRunId": old}).info.run_id
     assert memory.reconcile() == []
     monkeypatch.setattr("digits.experiments.store.FORGOTTEN", timedelta(seconds=-1))
     assert memory.reconcile() == [old]
-    memory.client.set_terminated(mine)
+    assert memory.reconcile() == []
+    for run_id in (mine, of_a_person):
+        memory.client.set_terminated(run_id)
 
 
 def test_a_cluster_needs_a_remote_of_dvc(member: Any) -> None:

@@ -153,7 +153,7 @@ def test_a_rollback_over_what_died_elsewhere_goes_back(stocked: Any, gave: bool)
     ledger = registry.ledger
     dead = ledger.begin("promote", stage="production", version=3, before=2, actor="Bob", reason="")
     ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
-    ledger.moving(dead, outcome="promoted", reason="")
+    ledger.moving(dead, outcome="promoted", reason="", known=ledger.entries())
     if gave:
         registry.stages.give("production", 3)
     served = datetime.now(UTC)
@@ -175,7 +175,7 @@ def test_what_died_before_it_moved_is_not_proven_by_a_later_change(stocked: Any)
     registry, _ = promotion.opened(stocked.project, memory=memory)
     dead = registry.ledger.begin("promote", stage="production", version=2, before=3, actor="Bob", reason="")
     registry.ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
-    registry.ledger.moving(dead, outcome="promoted", reason="")
+    registry.ledger.moving(dead, outcome="promoted", reason="", known=registry.ledger.entries())
     assert stages.rollback(stocked.project, "digits", memory=memory).version == 2
     registry.ledger._client.set_tag(dead.run_id, "deadline", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
     assert {entry.run_id: entry.outcome for entry in history(stocked)}[dead.run_id] == "abandoned"
@@ -190,7 +190,7 @@ def test_a_promotion_that_was_taken_back_is_not_reported_as_done(stocked: Any) -
     promote(stocked, version=2)
     dead = registry.ledger.begin("promote", stage="production", version=3, before=2, actor="Bob", reason="")
     registry.ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
-    registry.ledger.moving(dead, outcome="promoted", reason="")
+    registry.ledger.moving(dead, outcome="promoted", reason="", known=registry.ledger.entries())
     registry.stages.give("production", 3)
     assert stages.rollback(stocked.project, "digits", memory=memory).version == 2
     registry.ledger._client.set_tag(dead.run_id, "deadline", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
@@ -323,7 +323,7 @@ def test_a_killed_promotion_is_completed_by_asking_again(stocked: Any) -> None:
     memory = stocked.memory()
     registry, changes = promotion.opened(stocked.project, memory=memory)
     entry = changes.begin("promote", stage="production", version=2, reason="")
-    registry.ledger.moving(entry, outcome="promoted", reason="")
+    registry.ledger.moving(entry, outcome="promoted", reason="", known=registry.ledger.entries())
     registry.stages.give("production", 2)
     registry.ledger._client.set_tag(entry.run_id, "process", f"{os.uname().nodename}/1/1.00")
     assert promote(stocked, version=2).run_id == entry.run_id
@@ -335,7 +335,7 @@ def test_a_killed_archiving_of_a_deleted_version_blocks_nobody(stocked: Any) -> 
     """What cannot say any more that it is out of use is out of use; every other command works on."""
     registry, changes = promotion.opened(stocked.project, memory=stocked.memory())
     entry = changes.begin("archive", stage="archived", version=3, reason="")
-    registry.ledger.moving(entry, outcome="archived", reason="")
+    registry.ledger.moving(entry, outcome="archived", reason="", known=registry.ledger.entries())
     registry.ledger._client.set_tag(entry.run_id, "process", f"{os.uname().nodename}/1/1.00")
     stocked.memory().client.delete_model_version(NAME, "3")
     assert history(stocked)[-1].outcome == "archived"

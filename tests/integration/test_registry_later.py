@@ -180,13 +180,34 @@ def test_a_slow_clock_changes_no_order(stocked: Any, monkeypatch: pytest.MonkeyP
     assert stages.faults(stocked.project, memory=stocked.memory()) == []
 
 
+def test_a_fast_clock_holds_nobody_up(stocked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a move that is dated days ahead, what dies elsewhere counts as dead after minutes all the same."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(days=2)
+
+    monkeypatch.setattr("digits.registry.ledger.datetime", Ahead)
+    promote(stocked, version=2)
+    monkeypatch.undo()
+    registry, _ = promotion.opened(stocked.project, memory=stocked.memory())
+    dead = registry.ledger.begin("rollback", stage="production", version=1, before=2, actor="Bob", reason="")
+    assert dead.started > datetime.now(UTC) + timedelta(days=1)  # after what stands there already
+    assert dead.deadline < datetime.now(UTC) + timedelta(minutes=15)
+    registry.ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
+    registry.ledger._client.set_tag(dead.run_id, "deadline", (dead.deadline - timedelta(hours=1)).isoformat())
+    assert stages.rollback(stocked.project, "digits", memory=stocked.memory()).version == 1
+    assert serves(stocked) == 1
+
+
 def test_asking_again_finishes_what_another_machine_left(stocked: Any) -> None:
     """The alias had moved when it died: whoever asks for the same finds the mirrors right, and the entry is told so."""
     memory = stocked.memory()
     registry, _ = promotion.opened(stocked.project, memory=memory)
     dead = registry.ledger.begin("promote", stage="production", version=2, before=1, actor="Bob", reason="")
     registry.ledger._client.set_tag(dead.run_id, "process", "another-host/7/1.00")
-    registry.ledger.moving(dead, outcome="promoted", reason="")
+    registry.ledger.moving(dead, outcome="promoted", reason="", known=registry.ledger.entries())
     registry.stages.give("production", 2)
     before = datetime.now(UTC)
     assert promote(stocked, version=2).run_id == dead.run_id
