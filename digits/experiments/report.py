@@ -82,10 +82,7 @@ def write_report(
         harm={row.family: by_harm(row.conditions) for row in evaluation.rows},
         units={kind.name: kind.unit for kind in CORRUPTIONS},
         overview=[_embedded(evaluation.path / name) for name in PICTURES],
-        plots={
-            row.family: [_embedded(file) for file in sorted(plots_folder(evaluation.path, row.family).glob("*.png"))]
-            for row in evaluation.rows
-        },
+        plots=_side_by_side(evaluation),
     )
     with replaced_file(path) as work:
         work.write_text(text, encoding="utf-8")
@@ -115,6 +112,16 @@ def changes_since(before: Mapping[str, Any] | None, evaluation: Evaluation, *, s
     if leader != evaluation.best.family:
         changes.append(f"The best by validation is {evaluation.best.family}; it was {leader}.")
     return changes or ["Nothing: the same candidates, on the same images."]
+
+
+def _side_by_side(evaluation: Evaluation) -> dict[str, list[tuple[str, str]]]:
+    """Return kind of picture → family and address of each, the best family first."""
+    pictures: dict[str, list[tuple[str, str]]] = {}
+    for row in evaluation.rows:
+        for file in sorted(plots_folder(evaluation.path, row.family).glob("*.png")):
+            kind, address = _embedded(file)
+            pictures.setdefault(kind, []).append((row.family, address))
+    return pictures
 
 
 def _embedded(file: Path) -> tuple[str, str]:

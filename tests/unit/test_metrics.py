@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from digits.errors import FitFailed
 from digits.experiments.metrics import Metrics, score
+from digits.experiments.probabilities import calibration_error
 from digits.experiments.statistics import wilson_interval
 
 TRUE = [0, 0, 1, 2]
@@ -168,3 +169,12 @@ def test_images_of_one_class_have_no_ranking() -> None:
     metrics = score([1, 1], [[0.3, 0.7], [0.6, 0.4]], classes=[0, 1])
     assert (metrics.roc_auc, metrics.average_precision) == (None, None)
     assert "roc_auc" not in metrics.flat()
+
+
+def test_calibration_error_is_that_of_a_published_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine samples, three bins: 0.23778 (M. Pavlovic, "Expected Calibration Error", 2023, Towards Data Science)."""
+    monkeypatch.setattr("digits.experiments.probabilities.BINS", 3)
+    probability = np.array([0.22, 0.64, 0.92, 0.42, 0.51, 0.15, 0.70, 0.37, 0.83])
+    truth = np.array([0, 1, 0, 0, 0, 1, 1, 0, 1])
+    found = calibration_error(probability, (probability > 0.5) == truth, adaptive=False)
+    assert found == pytest.approx(0.23778, abs=5e-6)
