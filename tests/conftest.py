@@ -59,7 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
 #: every other file does.
 GROUPS = {
     **dict.fromkeys(("approval", "registry", "registry_later", "registry_stores"), "versions"),
-    **dict.fromkeys(("bench", "explain", "gc", "line", "mlflow_ui", "reference", "replay", "when_things_fail"), "runs"),
+    **dict.fromkeys(
+        ("bench", "explain", "gc", "line", "mlflow_ui", "reference", "replay", "tune", "when_things_fail"), "runs"
+    ),
 }
 
 #: What takes minutes, the longest first: begun last, it would run while the other processes have nothing.

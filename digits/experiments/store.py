@@ -193,8 +193,10 @@ class Store:
             for process in [run.data.tags[TAG_PROCESS]]
             if has_died(process) or (run.info.start_time < long_ago and not is_here(process))
         ]
-        alive = running.keys() - died
-        died += [run_id for run_id in alive if running[run_id].data.tags.get(TAG_PARENT, run_id) not in alive]
+        alive = found.keys() - died
+        died += [
+            run_id for run_id in running.keys() - died if running[run_id].data.tags.get(TAG_PARENT, run_id) not in alive
+        ]
         for run_id in died:
             self.client.set_terminated(run_id, "KILLED")
         return died
