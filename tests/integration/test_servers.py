@@ -283,13 +283,18 @@ def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
     Promotion and refusal are told, with the reason.
     """
     served.heard.clear()
+    for part in ("snapshots", "splits"):  # as on a machine that has not trained
+        shutil.rmtree(served.checkout.root / "data" / part)
     refused = served.end_of(served.start("promote", dataset="digits"))
     assert refused["state_type"] == "FAILED"
     champion = served.client().get_model_version_by_alias("digits-classifier", "production").version
     forced = served.end_of(served.start("promote", dataset="digits", force=True, reason="as a test"))
     assert forced["state_type"] == "COMPLETED"
     assert served.client().get_model_version_by_alias("digits-classifier", "production").version != champion
-    assert served.end_of(served.start("rollback", dataset="digits", reason="it was one"))["state_type"] == "COMPLETED"
+    back = served.end_of(served.start("rollback", dataset="digits", reason="it was one", actor="Ada"))
+    assert back["state_type"] == "COMPLETED"
+    (ledger,) = served.client().search_experiments(filter_string="name = 'promotions'")
+    assert served.client().search_runs([ledger.experiment_id])[0].data.tags["actor"] == "Ada"
     assert served.client().get_model_version_by_alias("digits-classifier", "production").version == champion
     wanted = {
         "A promotion for digits was refused",
