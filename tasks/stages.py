@@ -82,10 +82,10 @@ def _mend(root: Path) -> None:
     with suppress(LockError), make_lock(f"{readers}.lock"):  # DVC's own, while it writes
         written = readers.stat().st_mtime
         try:
-            named = _numbers(json.loads(readers.read_text(encoding="utf-8")))
+            numbers = _numbers(json.loads(readers.read_text(encoding="utf-8")))
         except (ValueError, TypeError, KeyError, AttributeError):
-            named = set()
-        if not any(_began_before(written, number) for number in named):
+            numbers = set()
+        if not any(_began_before(written, number) for number in numbers):
             readers.unlink()
 
 

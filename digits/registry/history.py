@@ -165,9 +165,8 @@ def holder_at(entries: Sequence[Entry], moment: datetime) -> Entry | None:
 
     An entry that is under way does not count before it has ended.
     """
-    moves = [item for item in entries if item.has_moved and not item.is_open]
-    moves = [item for item in moves if item.stage == PRODUCTION and item.time <= moment]
-    return max(moves, key=lambda item: item.time, default=None)
+    done = (item for item in entries if item.has_moved and not item.is_open and item.stage == PRODUCTION)
+    return max((item for item in done if item.time <= moment), key=lambda item: item.time, default=None)
 
 
 def differences(entries: Sequence[Entry], holders: Mapping[str, int]) -> list[tuple[str, str, str]]:

@@ -40,12 +40,17 @@ END_SECONDS = 10
 
 def has_other_code(version: ModelVersion) -> bool:
     """Return whether a version was registered with other code than this process would load it with."""
-    return bool(version.code) and version.code != digest_of_code()
+    return _code(version) != digest_of_code()
 
 
 def predicts_alike(one: ModelVersion, other: ModelVersion) -> bool:
     """Return whether two versions predict by the same code."""
-    return (one.code or digest_of_code()) == (other.code or digest_of_code())
+    return _code(one) == _code(other)
+
+
+def _code(version: ModelVersion) -> str:
+    """Return the digest of the code that a version predicts by: this process's, where its own is not known."""
+    return version.code or digest_of_code()
 
 
 @contextmanager

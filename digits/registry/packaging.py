@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,6 +107,7 @@ def digest_of_package(folder: Path) -> str:
     return sha256_of_folder(folder, without=_WRITTEN_LATER)
 
 
+@cache
 def digest_of_code() -> str:
     """Return the SHA-256 over the code that reads a model's files and predicts, as this process runs it."""
     return hashlib.sha256(json.dumps(code_digests(_code_of_models())).encode()).hexdigest()

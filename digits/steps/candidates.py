@@ -109,7 +109,6 @@ def _train(
     print_ = fingerprint_of(params, family, data=rows.digest)
     members = [_member(project, dataset, name, memory=memory) for name in params.families[family].members]
     _ensure_made_of(print_, rows=rows, members=members)
-    path = project.candidate(dataset, family)
     run_id = memory.start_candidate_run(
         parent=parent,
         snapshot=rows.snapshot,
@@ -124,7 +123,7 @@ def _train(
             family=params.families[family],
             seed=params.seed,
             fingerprint=print_,
-            path=path,
+            path=project.candidate(dataset, family),
             members=members,
         ).fitted_by(run_id)
         try:
