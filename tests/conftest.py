@@ -55,6 +55,21 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(ROOT / name, quiet=1)
 
 
+#: In the session's folder: process number and address of its Prefect server, and a process that starts it and waits.
+PREFECT = "prefect.url"
+PREFECT_SERVER = """
+import sys
+from pathlib import Path
+from flows.servers.private import prefect_server
+
+with prefect_server(None, state=Path(sys.argv[1])) as server:
+    server.wait_until_healthy()
+    half = Path(sys.argv[2]).with_suffix(".half")
+    half.write_text(f"{server.process.pid} {server.url}")
+    half.rename(sys.argv[2])
+    server.process.wait()
+"""
+
 #: File → the group of files that share what is dear to make, `_stocked` or `ran`: a group stays with one process, as
 #: every other file does.
 GROUPS = {
@@ -235,6 +250,14 @@ class Checkout:
             timeout=280,
         )
 
+    def dvc(self, *arguments: str) -> str:
+        """Run a command of DVC in the checkout, forked as by `digits`, and return what it prints; it has to succeed."""
+        done = forked.run(
+            arguments, code=self.root, folder=self.root, environment=self.environment, timeout=280, program="dvc"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def start(self, *arguments: str, **environment: str) -> forked.Command:
         """Start a command of `digits` in the checkout, forked as by `digits`, and return it while it runs."""
         return forked.Command(arguments, code=self.root, environment={**self.environment, **environment})
@@ -313,23 +336,45 @@ def mlflow_store(tables: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_url(prefect_state: Path) -> Iterator[str]:
-    """Start a real Prefect server for the whole session and return its address."""
-    from flows.servers.private import prefect_server
+def prefect_url(prefect_state: Path, request: pytest.FixtureRequest) -> str:
+    """Return the address of a real Prefect server, which all processes of this session share."""
+    told = _session_folder(request.config) / PREFECT
+    with only_one(told.with_suffix(".lock")):
+        if not told.exists():
+            command = [sys.executable, "-c", PREFECT_SERVER, str(prefect_state), str(told)]
+            process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+            while not told.exists():
+                assert process.poll() is None, "the Prefect server does not start"
+                time.sleep(0.1)
+    return told.read_text().split()[1]
 
-    before = dict(os.environ)
-    try:
-        with prefect_server(None, state=prefect_state) as server:
-            server.wait_until_healthy()
-            yield server.url
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the Prefect server that the processes of this session have shared."""
+    if not hasattr(session.config, "workerinput"):
+        told = _session_folder(session.config) / PREFECT
+        if told.exists():
+            os.kill(int(told.read_text().split()[0]), signal.SIGTERM)
+            told.unlink()
+
+
+def _session_folder(config: pytest.Config) -> Path:
+    """Return a folder of this session alone, common to all of its processes."""
+    base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    return base.parent if hasattr(config, "workerinput") else base
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return a PATH on which DVC's stages find a `python` that forks `python -m digits`."""
+    folder = tmp_path_factory.mktemp("programs")
+    with forked.on_path(folder):
+        yield f"{folder}:{Path(sys.executable).parent}"
 
 
 @pytest.fixture(scope="session")
 def make_checkout(
-    root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, mlflow_store: Path
+    root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, mlflow_store: Path, programs: str
 ) -> Callable[..., Checkout]:
     """Return a function that makes a checkout with a few fast families, with or without an empty MLflow store."""
 
@@ -348,7 +393,7 @@ def make_checkout(
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "DIGITS_MNIST_DIR") if name in os.environ}
         environment = {
             **kept,
-            "PATH": f"{Path(sys.executable).parent}:{kept.get('PATH', '')}",
+            "PATH": f"{programs}:{kept.get('PATH', '')}",
             "HOME": str(home),
             "PREFECT_API_URL": prefect_url,
             "PREFECT_HOME": str(home / ".prefect"),

@@ -6,6 +6,7 @@ Its worker processes are forked from the same process; those of a command that i
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -13,19 +14,40 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from multiprocessing import forkserver, popen_forkserver
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-__all__ = ["Command", "run"]
+__all__ = ["Command", "on_path", "run"]
+
+#: Program → the module whose `main` it calls.
+PROGRAMS = {"digits": "digits.cli", "dvc": "dvc.cli"}
+
+#: A `python` for a shell: `python -m digits` asks whoever listens at an address to fork that command.
+ON_PATH = """#!{python} -SE
+import json, os, socket, sys
+if sys.argv[1:3] != ["-m", "digits"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+with socket.socket(socket.AF_UNIX) as door:
+    door.connect({address!r})
+    door.sendall(json.dumps([sys.argv[3:], os.getcwd(), dict(os.environ)]).encode() + b"\\n")
+    code, out, err = json.loads(door.makefile().read())
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(code)
+"""
 
 #: Nothing that starts threads.
 LIBRARIES = (
@@ -43,18 +65,20 @@ LIBRARIES = (
 
 
 class Command:
-    """A command of `digits` that runs in a fork; as much of `subprocess.Popen` as tests need.
+    """A command that runs in a fork; as much of `subprocess.Popen` as tests need.
 
     Parameters
     ----------
     arguments
-        What stands behind `digits`.
+        What stands behind `digits`, or behind another program.
     code
         The checkout whose code it is.
     folder, environment
         Where it runs, the checkout by default, and its environment: nothing of this process's beside it.
     fork_workers
         Whether its workers are forked too.
+    program
+        One of `PROGRAMS`.
     """
 
     def __init__(
@@ -65,6 +89,7 @@ class Command:
         environment: Mapping[str, str],
         folder: Path | None = None,
         fork_workers: bool = False,
+        program: str = "digits",
     ) -> None:
         from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
 
@@ -73,7 +98,8 @@ class Command:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(LIBRARIES))
         where, given = folder or code, dict(environment)
-        call = partial(_call, self.arguments, code, where, given, self._said, fork_workers=fork_workers)
+        line = [program, *self.arguments]
+        call = partial(_call, line, code, where, given, self._said, fork_workers=fork_workers)
         self._process = context.Process(target=call)
         # The first call starts the process that all are forked from, and libraries read what is set as they load.
         with patch.dict(os.environ, environment, clear=True):
@@ -109,10 +135,16 @@ class Command:
 
 
 def run(
-    arguments: Sequence[str], *, code: Path, folder: Path, environment: Mapping[str, str], timeout: float
+    arguments: Sequence[str],
+    *,
+    code: Path,
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout: float,
+    program: str = "digits",
 ) -> subprocess.CompletedProcess[str]:
-    """Call `digits` with these arguments in a fork, and return what became of it."""
-    command = Command(arguments, code=code, folder=folder, environment=environment, fork_workers=True)
+    """Call a program with these arguments in a fork, and return what became of it."""
+    command = Command(arguments, code=code, folder=folder, environment=environment, fork_workers=True, program=program)
     try:
         out, err = command.communicate(timeout)
     finally:
@@ -120,8 +152,27 @@ def run(
     return subprocess.CompletedProcess(command.arguments, command.wait(), out, err)
 
 
+@contextmanager
+def on_path(folder: Path) -> Iterator[None]:
+    """Put a `python` into a folder that forks `python -m digits`, with the code of the folder where it is called."""
+
+    class Call(StreamRequestHandler):
+        def handle(self) -> None:
+            arguments, where, environment = json.loads(self.rfile.readline())
+            done = run(arguments, code=Path(where), folder=Path(where), environment=environment, timeout=280)
+            self.wfile.write(json.dumps([done.returncode, done.stdout, done.stderr]).encode())
+
+    address, script = str(folder / "door"), folder / "python"
+    script.write_text(ON_PATH.format(python=sys.executable, address=address), encoding="utf-8")
+    script.chmod(0o755)
+    with ThreadingUnixStreamServer(address, Call) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
 def _call(
-    arguments: list[str], code: Path, folder: Path, environment: dict[str, str], said: Path, *, fork_workers: bool
+    line: list[str], code: Path, folder: Path, environment: dict[str, str], said: Path, *, fork_workers: bool
 ) -> None:
     """Become the command: its folder, its environment and nothing else, and its output into files."""
     os.chdir(folder)
@@ -133,10 +184,8 @@ def _call(
     for number in (1, 2):
         os.dup2(os.open(said / str(number), os.O_WRONLY | os.O_CREAT), number)
     sys.path.insert(0, str(code))
-    sys.argv = ["digits", *arguments]
-    from digits.cli import main
-
-    main()
+    sys.argv = line
+    sys.exit(import_module(PROGRAMS[line[0]]).main())
 
 
 class _Prefect(MetaPathFinder, Loader):

@@ -39,7 +39,8 @@ def reference(
     Parameters
     ----------
     names
-        The systems: detector, detector_lbfgs, multinomial, sgd, sgd_raw, dense, svc, perceptron; all by default.
+        The systems: detector, detector_lbfgs, multinomial, sgd, sgd_raw, dense, svc, svc_claim, perceptron; all by
+        default.
     digit
         The one that the detectors look for.
     json

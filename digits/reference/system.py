@@ -110,7 +110,7 @@ class System:
     dataset
         What it learns from.
     published, published_text
-        The accuracy that was published, in ``[0, 1]``, and as it was written.
+        The accuracy that was published, in ``[0, 1]``, and as it was written; None and empty where none was.
     params
         As they were written.
     run
@@ -126,7 +126,7 @@ class System:
     name: str
     title: str
     dataset: str
-    published: float
+    published: float | None
     published_text: str
     params: Mapping[str, Any]
     run: Callable[..., Outcome]

@@ -10,6 +10,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import termios
 from pathlib import Path
 from typing import Any
@@ -364,8 +365,11 @@ def _on_a_terminal(checkout: Any, *arguments: str) -> list[str]:
 
 
 def test_dvc_agrees_that_nothing_changed(ran: Any, tmp_path: Path) -> None:
-    """What the flow recorded is up to date for `dvc repro`, and a rebuild from nothing gives the same bytes."""
-    environment = ran.environment
+    """What the flow recorded is up to date for `dvc repro`, and a rebuild from nothing gives the same bytes.
+
+    Here DVC and what its stages call are processes of their own, as a person's.
+    """
+    environment = {**ran.environment, "PATH": f"{Path(sys.executable).parent}:{ran.environment['PATH']}"}
 
     def dvc(*arguments: str) -> str:
         done = subprocess.run(

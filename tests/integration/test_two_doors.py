@@ -47,20 +47,6 @@ TARGET = "evaluate@digits"
 FAMILIES = {"logistic_regression": {}, "k_nearest_neighbors": {}}
 
 
-def _dvc(checkout: Any, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=checkout.root,
-        env=checkout.environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def _fits(checkout: Any) -> set[str]:
     """Return the ids of the candidate runs that MLflow remembers."""
     client = mlflow.MlflowClient(f"sqlite:///{checkout.root / 'mlflow/mlflow.db'}")
@@ -257,7 +243,7 @@ def test_what_a_command_made_is_not_made_again(checkout: Any, root: Path) -> Non
     _ingest(checkout)
     assert changes(checkout.root, stages=["ingest@digits"]) == {}
     assert not remembered(checkout.root, stage="ingest@digits", step=lambda: pytest.fail("done twice"))
-    assert "up to date" in _dvc(checkout, "status", "ingest@digits")
+    assert "up to date" in checkout.dvc("status", "ingest@digits")
     shutil.rmtree(checkout.root / ".dvc/cache")
     (checkout.root / "data/snapshots/digits/labels.npy").write_bytes(b"")
     assert list(changes(checkout.root, stages=["ingest@digits"])) == ["ingest@digits"]
@@ -515,7 +501,7 @@ def test_what_the_flow_did_is_not_done_again(kept: Any) -> None:
     """Flow, repro, flow: nothing is fitted twice."""
     known = _fits(kept)
     assert len(known) == 4
-    assert "Running stage" not in _dvc(kept, "repro", TARGET)
+    assert "Running stage" not in kept.dvc("repro", TARGET)
     again = kept.digits("run", "digits", "--json")
     assert again.returncode == 0, again.stderr
     assert {row["reused"] for row in json.loads(again.stdout)} == {True}
@@ -525,7 +511,7 @@ def test_what_the_flow_did_is_not_done_again(kept: Any) -> None:
 def test_one_memory_behind_two_doors(repository: Any) -> None:
     """Repro from nothing, then the flow: nothing is fitted twice. Changed code and params fit what they change."""
     checkout = repository
-    _dvc(checkout, "repro", TARGET)
+    checkout.dvc("repro", TARGET)
     known = _fits(checkout)
     assert _fitted(checkout, since=set()) == ["k_nearest_neighbors", "logistic_regression", "voting"]
     flow = checkout.digits("run", "digits", "--json")
@@ -535,18 +521,18 @@ def test_one_memory_behind_two_doors(repository: Any) -> None:
     for module, line in (("mlp", "# a comment"), ("ensembles", "MORE = 1")):
         path = checkout.root / f"digits/models/{module}.py"
         path.write_text(f"{path.read_text(encoding='utf-8')}\n{line}\n", encoding="utf-8")
-    _dvc(checkout, "repro", TARGET)
+    checkout.dvc("repro", TARGET)
     assert _fitted(checkout, since=known) == ["voting"]
     known = _fits(checkout)
 
     changed = "+datasets.digits.fit.families.k_nearest_neighbors.neighbors=3"
-    _dvc(checkout, "exp", "run", "-S", changed, TARGET)
+    checkout.dvc("exp", "run", "-S", changed, TARGET)
     assert _fitted(checkout, since=known) == ["k_nearest_neighbors", "voting"]
     known = _fits(checkout)
     last = checkout.digits("leaderboard", "digits", "--json")
     assert last.returncode == 0, last.stderr
-    assert "index.html" in _dvc(checkout, "plots", "show", "data/evaluations/digits/plots")
-    figures = json.loads(_dvc(checkout, "metrics", "show", "--json"))[""]["data"]
+    assert "index.html" in checkout.dvc("plots", "show", "data/evaluations/digits/plots")
+    figures = json.loads(checkout.dvc("metrics", "show", "--json"))[""]["data"]
     shown = figures["data/evaluations/digits/metrics.json"]["data"]["families"]
     assert {name: row["test_accuracy"] for name, row in shown.items()} == {
         row["family"]: row["test_accuracy"] for row in json.loads(last.stdout)
@@ -639,13 +625,13 @@ def test_candidates_travel_to_a_machine_that_never_saw_the_server(
     """README's `dvc push` and `dvc pull` bring the candidates; evaluate works there and records them as imported."""
     block = re.findall(r"(?m)^    dvc ((?:remote|push|pull) .*?)(?:  #.*)?$", (root / "README.md").read_text("utf-8"))
     remote, push, pull = (line.replace("/mnt/shared", str(tmp_path)).split() for line in block)
-    _dvc(ran, *remote)
-    _dvc(ran, *push)
+    ran.dvc(*remote)
+    ran.dvc(*push)
     other = make_checkout()
     for name in ("dvc.lock", ".dvc/config"):
         shutil.copy(ran.root / name, other.root / name)
-    _dvc(ran, "remote", "remove", "shared")
-    _dvc(other, *pull)
+    ran.dvc("remote", "remove", "shared")
+    other.dvc(*pull)
     done = other.digits("evaluate", "digits", "--json")
     assert done.returncode == 0, done.stderr
     first = {row["family"]: row for row in json.loads(ran.first.stdout)}
@@ -658,7 +644,7 @@ def test_candidates_travel_to_a_machine_that_never_saw_the_server(
         run = client.get_run(row["run_id"])
         assert run.data.tags["imported"] == first[row["family"]]["run_id"]
         assert run.info.status == "FINISHED"
-    assert "Running stage" not in _dvc(other, "repro", TARGET)
+    assert "Running stage" not in other.dvc("repro", TARGET)
 
 
 def test_two_flows_at_once_fit_nothing_twice(checkout: Any) -> None:
@@ -677,6 +663,6 @@ def test_two_flows_at_once_fit_nothing_twice(checkout: Any) -> None:
         output, _ = process.communicate(timeout=280)
         assert process.returncode == 0, output.decode()
     assert _fitted(checkout, since=set()) == ["decision_tree", "k_nearest_neighbors", "logistic_regression", "voting"]
-    assert "Running stage" not in _dvc(checkout, "repro", TARGET)
+    assert "Running stage" not in checkout.dvc("repro", TARGET)
     rows = json.loads(checkout.digits("leaderboard", "digits", "--json").stdout)
     assert len(rows) == 4
