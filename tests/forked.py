@@ -1,7 +1,7 @@
 """A process in which a command's libraries are loaded, to fork commands from: to load them takes most of their time.
 
 The command itself, its package included, is loaded by each fork from the folder that it runs in, as by a real process.
-Its worker processes are forked from the same process; those of a command that is started, to be killed, are real ones.
+Its worker processes are forked from the same process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -29,6 +29,8 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
+
+import psutil
 
 __all__ = ["Command", "on_path", "run"]
 
@@ -75,8 +77,6 @@ class Command:
         The checkout whose code it is.
     folder, environment
         Where it runs, the checkout by default, and its environment: nothing of this process's beside it.
-    fork_workers
-        Whether its workers are forked too.
     program
         One of `PROGRAMS`.
     """
@@ -88,7 +88,6 @@ class Command:
         code: Path,
         environment: Mapping[str, str],
         folder: Path | None = None,
-        fork_workers: bool = False,
         program: str = "digits",
     ) -> None:
         from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
@@ -99,13 +98,22 @@ class Command:
         context.set_forkserver_preload(list(LIBRARIES))
         where, given = folder or code, dict(environment)
         line = [program, *self.arguments]
-        call = partial(_call, line, code, where, given, self._said, fork_workers=fork_workers)
+        call = partial(_call, line, code, where, given, self._said)
         self._process = context.Process(target=call)
         # The first call starts the process that all are forked from, and libraries read what is set as they load.
         with patch.dict(os.environ, environment, clear=True):
             prepare_environment(ONE_THREAD)
             self._process.start()
         self.pid = int(self._process.pid or 0)
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes that it has started and that live."""
+        found = []
+        for path in self._said.glob("worker.*"):
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(int(path.suffix[1:])))
+        return found
 
     def poll(self) -> int | None:
         """Return its exit code, negative for a signal; None while it runs."""
@@ -171,16 +179,13 @@ def on_path(folder: Path) -> Iterator[None]:
         server.shutdown()
 
 
-def _call(
-    line: list[str], code: Path, folder: Path, environment: dict[str, str], said: Path, *, fork_workers: bool
-) -> None:
+def _call(line: list[str], code: Path, folder: Path, environment: dict[str, str], said: Path) -> None:
     """Become the command: its folder, its environment and nothing else, and its output into files."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.meta_path.insert(0, _Prefect())
-    if fork_workers:
-        _fork_workers()
+    _fork_workers(said)
     for number in (1, 2):
         os.dup2(os.open(said / str(number), os.O_WRONLY | os.O_CREAT), number)
     sys.path.insert(0, str(code))
@@ -212,18 +217,20 @@ class _Prefect(MetaPathFinder, Loader):
         """Do nothing: it was done."""
 
 
-def _fork_workers() -> None:
+def _fork_workers(said: Path) -> None:
     """Let what is to be spawned be forked from where this process was, with this one's environment all the same."""
     forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]  # it does, at a known address
 
     def start(process: Any) -> popen_forkserver.Popen:
-        process._target = partial(_with, dict(os.environ), process._target)
+        process._target = partial(_work, said, dict(os.environ), process._target)
         return popen_forkserver.Popen(process)
 
     SpawnProcess._Popen = staticmethod(start)  # type: ignore[assignment]
 
 
-def _with(environment: dict[str, str], target: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+def _work(said: Path, environment: dict[str, str], target: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    """Become a worker, whose number is told."""
     os.environ.clear()
     os.environ.update(environment)
+    (said / f"worker.{os.getpid()}").touch()
     target(*arguments, **named)

@@ -31,6 +31,7 @@ __all__ = ["Seen", "Servers"]
 
 START_SECONDS, RUN_SECONDS, ANSWER_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.2
 
+#: So much has to be free on a disk that servers write to: on a full one, databases break in the middle of a run.
 ROOM_BYTES = 200_000_000
 
 #: A flow run that is cut off with its machine is noticed when these stop; Prefect takes no number below 30.
@@ -76,13 +77,10 @@ class Servers:
         The checkout.
     settings
         Their ports; a server that the environment names already is not started.
-    room
-        Bytes that must be free on the disk: on a full one, databases break in the middle of a run.
     """
 
-    def __init__(self, project: Project, *, settings: Settings, room: int = ROOM_BYTES) -> None:
+    def __init__(self, project: Project, *, settings: Settings) -> None:
         self.project = project
-        self._room = room
         self._settings = settings
         self._ports = {"prefect": settings.prefect_port, "mlflow": settings.mlflow_port}
         self._supervisor = Supervisor(project.root / SERVERS)
@@ -106,7 +104,7 @@ class Servers:
                 return running
             self._supervisor.stop(None)  # what is left of a supervisor that was killed
             LocalServers.forget(self._supervisor.folder)
-            self.check_room()
+            self._ensure_room()
             try:
                 return self._start()
             except BaseException:
@@ -174,14 +172,16 @@ class Servers:
     def _url(self, name: str) -> str:
         return f"http://{LOOPBACK}:{self._ports[name]}"
 
-    def check_room(self) -> None:
-        """Raise `ServerError` unless there is room for what the servers write."""
-        free = shutil.disk_usage(self.project.root).free
-        if free < self._room:
-            raise ServerError(
-                f"{free // 10**6} MB are free on the disk of {self.project.root}; the servers' databases, logs and "
-                f"artifacts need {self._room // 10**6}: free some, `digits gc` may help"
-            )
+    def _ensure_room(self) -> None:
+        """Make the folders that the servers write to, and raise `ServerError` unless there is room in each."""
+        for folder in (self.project.state, self.project.tracking_artifacts.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(folder).free
+            if free < ROOM_BYTES:
+                raise ServerError(
+                    f"{free // 10**6} MB are free on the disk of {folder}; the servers' databases, logs and artifacts "
+                    f"need {ROOM_BYTES // 10**6}: free some, `digits gc` may help"
+                )
 
     def _start(self) -> LocalServers:
         moment, commands = datetime.now(tz=UTC), self._commands()
@@ -194,7 +194,6 @@ class Servers:
         prefect = None if self._settings.prefect_api_url else f"{self._url('prefect')}/api"
         mlflow = None if self._settings.mlflow_tracking_uri else self._url("mlflow")
         environment = self._environment(prefect)
-        self.project.tracking_artifacts.parent.mkdir(exist_ok=True)
         manager = self._supervisor.start(commands, directory=self.project.root, environment=environment)
         self._wait_until_healthy(
             manager, {name: url for name, url in (("prefect", prefect), ("mlflow", mlflow)) if url}

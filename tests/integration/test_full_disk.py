@@ -39,3 +39,15 @@ def test_a_full_disk_is_one_line(checkout: Any) -> None:
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert "disk is full" in done.stderr
     assert checkout.digits("fit", "digits", "decision_tree").returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["mlflow", ".state"])
+def test_no_server_starts_on_a_full_disk(checkout: Any, folder: str) -> None:
+    """Wherever they would write, it is said how much is missing, before anything has begun."""
+    with _small_disk(checkout.root / folder, 500):
+        done = checkout.digits("up", PREFECT_API_URL="")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"digits: 0 MB are free on the disk of {checkout.root / folder}; ")
+        assert checkout.digits("status").returncode == 1

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,6 @@ def _client(checkout: Any) -> mlflow.MlflowClient:
 
 def _runs(client: mlflow.MlflowClient, condition: str = "") -> list[Any]:
     return list(client.search_runs([client.get_experiment_by_name("digits").experiment_id], filter_string=condition))
-
-
-def _workers(process: psutil.Process) -> list[psutil.Process]:
-    """Return the worker processes of a run, those that the pool has started."""
-    with suppress(psutil.Error):
-        return [child for child in process.children() if any("spawn_main" in part for part in child.cmdline())]
-    return []
 
 
 def _gone(processes: list[psutil.Process]) -> bool:
@@ -105,7 +97,7 @@ def test_a_run_recovers_from_kills_at_any_moment(slow: Any) -> None:
             time.sleep(moments.uniform(0, 1))
         else:
             time.sleep(moments.uniform(0.05, 0.35) * seconds)
-        workers = _workers(psutil.Process(process.pid)) if process.poll() is None else []
+        workers = process.workers if process.poll() is None else []
         hit += process.poll() is None
         process.kill()
         process.wait()
@@ -124,7 +116,7 @@ def test_a_run_goes_on_when_a_worker_is_killed(slow: Any) -> None:
     client = _client(checkout)
     _lose(checkout, client, SLOW)
     process = checkout.start("run", "digits", "--json")
-    while not (_running(client, SLOW) and (workers := _workers(psutil.Process(process.pid)))):
+    while not (_running(client, SLOW) and (workers := process.workers)):
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     workers[0].kill()

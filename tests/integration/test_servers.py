@@ -28,9 +28,6 @@ import psutil
 import pytest
 import yaml
 
-from digits.errors import ServerError
-from digits.settings import Settings
-from flows.servers.local import Servers
 from flows.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(600)
@@ -208,13 +205,6 @@ def test_a_busy_port_is_one_line(served: Served, make_checkout: Any) -> None:
     assert line.endswith("or set DIGITS_PREFECT_PORT to a free port")
     assert other.digits("status").returncode == 1
     assert other.digits("down").stdout == "the servers were not up\n"
-
-
-def test_no_room_is_one_line(served: Served) -> None:
-    """Where the disk is full, nothing is started, and it is said what is missing."""
-    servers = Servers(served.checkout.project, settings=Settings(), room=10**18)
-    with pytest.raises(ServerError, match="MB are free on the disk of"):
-        servers.check_room()
 
 
 def test_a_violated_contract_is_told(served: Served) -> None:
