@@ -155,6 +155,11 @@ class Project:
         """Folder of what belongs to this machine alone: the private Prefect server, downloads, logs."""
         return self.root / ".state"
 
+    @property
+    def prefect_lock(self) -> Path:
+        """File that whoever starts a Prefect server of this checkout holds: there is one database for it."""
+        return self.state / "prefect.lock"
+
     def lock(self, *names: str) -> Path:
         """File that whoever writes the results of that name holds, so that nothing is made twice at once."""
         return self.state / "locks" / ".".join(names)

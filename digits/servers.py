@@ -13,7 +13,14 @@ from pathlib import Path
 from digits.files import write_json
 from digits.processes import has_died
 
-__all__ = ["LOOPBACK", "LocalServers", "mlflow_command", "mlflow_environment"]
+__all__ = [
+    "LOOPBACK",
+    "LocalServers",
+    "mlflow_command",
+    "mlflow_environment",
+    "prefect_command",
+    "prefect_environment",
+]
 
 LOOPBACK = "127.0.0.1"
 
@@ -53,6 +60,19 @@ class LocalServers:
     def forget(folder: Path) -> None:
         """Tell every process of this checkout that there are none."""
         (folder / _FILE).unlink(missing_ok=True)
+
+
+def prefect_command(*, port: int) -> list[str]:
+    """Return the arguments to Python that start a Prefect server on loopback."""
+    return ["-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+
+
+def prefect_environment(state: Path) -> dict[str, str]:
+    """Return what gives a Prefect server the folder `state`, whichever database the user has told Prefect of."""
+    return {
+        "PREFECT_HOME": str(state),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{state.resolve() / 'prefect.db'}",
+    }
 
 
 def mlflow_command(*, port: int, store: str, artifacts: Path) -> list[str]:

@@ -60,9 +60,9 @@ PREFECT = "prefect.url"
 PREFECT_SERVER = """
 import sys
 from pathlib import Path
-from flows.servers.private import prefect_server
+from flows.servers.private import private_server
 
-with prefect_server(None, state=Path(sys.argv[1])) as server:
+with private_server(Path(sys.argv[1])) as server:
     server.wait_until_healthy()
     half = Path(sys.argv[2]).with_suffix(".half")
     half.write_text(f"{server.process.pid} {server.url}")
@@ -380,7 +380,7 @@ def make_checkout(
 
     def make(families: dict[str, Any] | None = None, *, store: bool = True) -> Checkout:
         folder = tmp_path_factory.mktemp("checkout")
-        for name in ("params.yaml", "dvc.yaml", ".dvcignore", "requirements.lock"):
+        for name in ("params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", "requirements.lock"):
             shutil.copy(root / name, folder / name)
         shutil.copytree(root / "digits", folder / "digits")  # compiled as it is
         shutil.copytree(root / "data" / "sources", folder / "data" / "sources")

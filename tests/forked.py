@@ -152,7 +152,7 @@ def run(
     program: str = "digits",
 ) -> subprocess.CompletedProcess[str]:
     """Call a program with these arguments in a fork, and return what became of it."""
-    command = Command(arguments, code=code, folder=folder, environment=environment, fork_workers=True, program=program)
+    command = Command(arguments, code=code, folder=folder, environment=environment, program=program)
     try:
         out, err = command.communicate(timeout)
     finally:

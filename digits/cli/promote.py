@@ -118,7 +118,7 @@ def _asked(project: Project, dataset: str, *, version: int | None, force: bool, 
         )
     from flows.servers.private import prefect_server, quiet_console
 
-    with prefect_server(settings.prefect_api_url, state=project.state / "prefect"):
+    with prefect_server(project, settings=settings):
         from flows.promote import promote as flow
 
         quiet_console()

@@ -75,9 +75,7 @@ def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
 
     with (
         only_one(project.state / "run.lock"),
-        prefect_server(
-            settings.prefect_api_url, state=project.state / "prefect", account=settings.prefect_api_auth_string
-        ) as server,
+        prefect_server(project, settings=settings) as server,
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
     ):
         _prepare(workers, project=project, dataset=dataset, settings=settings)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["down", "status", "up"]
 
 
-def up(*, json: bool = False) -> None:
+def up(*, json: bool = False) -> int:
     """Start a Prefect server, an MLflow server and a worker on this machine, and wait until they are healthy.
 
     They listen on loopback alone, outlive the terminal, are started again when they die, and are started once however
@@ -43,7 +43,7 @@ def up(*, json: bool = False) -> None:
     if servers.running is None:
         sys.stderr.write("digits: starting the servers, half a minute\n")
     servers.up()
-    _show(servers.status(), json=json)
+    return _shown(servers.status(), json=json)
 
 
 def status(*, json: bool = False) -> int:
@@ -61,9 +61,7 @@ def status(*, json: bool = False) -> int:
     json
         Print an array with name, state, url, pid, since and megabytes; empty when they are not up.
     """
-    seen = _servers().status()
-    _show(seen, json=json)
-    return 0 if seen and all(server.state == "healthy" for server in seen) else 1
+    return _shown(_servers().status(), json=json)
 
 
 def down() -> None:
@@ -83,6 +81,12 @@ def _servers() -> Servers:
 
     project = Project.find()
     return Servers(project, settings=Settings.load(project.root))
+
+
+def _shown(seen: Sequence[Seen], *, json: bool) -> int:
+    """Show the servers and return the exit code: 0 if all are there and healthy."""
+    _show(seen, json=json)
+    return 0 if seen and all(server.state == "healthy" for server in seen) else 1
 
 
 def _show(seen: Sequence[Seen], *, json: bool) -> None:

@@ -80,7 +80,7 @@ def _tuned(project: Project, dataset: str, family: str, *, trials: int, settings
     from flows.servers.private import prefect_server, quiet_console
 
     with (
-        prefect_server(settings.prefect_api_url, state=project.state / "prefect") as server,
+        prefect_server(project, settings=settings) as server,
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60),
     ):
         from flows.tune import tune_with

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from digits.errors import ParamsError, ServerError
 from digits.project import Project
 from digits.settings import Settings, environment_without, prepare_environment
+from flows.servers.pools import FILE, apply_pool, pool_of
 from flows.servers.private import Server
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Deployed", "deploy"]
 
-FILE = "prefect.yaml"
 ANSWER_SECONDS = 5.0
 
 
@@ -55,7 +52,7 @@ def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
     """
     if settings.prefect_api_url is None:
         raise ServerError("deployments need a Prefect server; run `digits up`, or set PREFECT_API_URL")
-    pool = _pool(project, settings.work_pool)
+    pool = pool_of(project, settings.work_pool)
     account = settings.prefect_api_auth_string
     Server(url=settings.prefect_api_url, account=account).wait_until_healthy(seconds=ANSWER_SECONDS)
     known = {"PREFECT_API_URL": settings.prefect_api_url, "PREFECT_API_AUTH_STRING": account}
@@ -65,40 +62,10 @@ def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
     from flows.servers.notifications import apply_automations
 
     with get_client(sync_client=True) as client:
-        _apply_pool(client, settings.work_pool, pool)
+        apply_pool(client, settings.work_pool, pool)
         _apply_deployments(project, pool=settings.work_pool, checkout=pool.get("checkout") or str(project.root))
         apply_automations(client, pool=settings.work_pool, notify_url=settings.notify_url)
         return _deployed(client, settings.work_pool)
-
-
-def _pool(project: Project, name: str) -> dict[str, Any]:
-    """Return the definition of a pool in ``prefect.yaml``."""
-    try:
-        pools = yaml.safe_load((project.root / FILE).read_text(encoding="utf-8"))["definitions"]["pools"]
-        if name in pools:
-            return dict(pools[name])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ParamsError(f"cannot read the pools of {FILE}: {' '.join(str(error).split())}") from error
-    raise ParamsError(f"{FILE} defines no pool {name!r}; it has {', '.join(pools)} (DIGITS_WORK_POOL)")
-
-
-def _apply_pool(client: SyncPrefectClient, name: str, pool: dict[str, Any]) -> None:
-    """Make the pool, or give it the defaults that its definition says; what else people have set there stays."""
-    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-    from prefect.exceptions import ObjectNotFound
-
-    try:
-        known = client.read_work_pool(name)
-    except ObjectNotFound:
-        known = None
-    kinds = {kind: about for group in client.read_worker_metadata().values() for kind, about in group.items()}
-    template = deepcopy((known and known.base_job_template) or kinds[pool["type"]]["default_base_job_configuration"])
-    for variable, value in pool.get("variables", {}).items():
-        template["variables"]["properties"][variable]["default"] = value
-    if known is None:
-        client.create_work_pool(WorkPoolCreate(name=name, type=pool["type"], base_job_template=template))
-    else:
-        client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
 
 
 def _apply_deployments(project: Project, *, pool: str, checkout: str) -> None:

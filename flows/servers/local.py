@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -20,22 +19,26 @@ from digits.errors import ServerError
 from digits.files import only_one
 from digits.processes import name_of
 from digits.project import Project
-from digits.servers import LOOPBACK, LocalServers, mlflow_command, mlflow_environment
+from digits.servers import (
+    LOOPBACK,
+    LocalServers,
+    mlflow_command,
+    mlflow_environment,
+    prefect_command,
+    prefect_environment,
+)
 from digits.settings import SERVERS, Settings
 from flows.servers.dead_runs import end_dead_runs
-from flows.servers.ports import check_free
-from flows.servers.private import Server
+from flows.servers.possible import ensure_possible
+from flows.servers.private import HEARTBEAT_SECONDS, Server
 from flows.servers.supervision import Supervisor
 
 __all__ = ["Seen", "Servers"]
 
-START_SECONDS, RUN_SECONDS, ANSWER_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.2
+START_SECONDS, RUN_SECONDS, POLL_SECONDS = 180.0, 10.0, 0.2
 
-#: So much has to be free on a disk that servers write to: on a full one, databases break in the middle of a run.
-ROOM_BYTES = 200_000_000
-
-#: A flow run that is cut off with its machine is noticed when these stop; Prefect takes no number below 30.
-_HEARTBEAT_SECONDS = "30"
+#: A worker tells of itself every half minute: one that has not for so long hangs.
+SILENT_SECONDS = 100.0
 
 #: Whoever presses "Run" in the UI waits half as long as with Prefect's own ten.
 _QUERY_SECONDS = "5"
@@ -97,14 +100,18 @@ class Servers:
         ------
         ServerError
             A port is taken, or a server does not get healthy; then none is left.
+        ParamsError
+            The settings' work pool is none of processes.
         """
+        if (running := self.running) is not None:
+            return running
         # A run that has a private Prefect server of its own uses the same database.
-        with only_one(self.project.state / "run.lock"):
+        with only_one(self.project.prefect_lock):
             if (running := self.running) is not None:
                 return running
             self._supervisor.stop(None)  # what is left of a supervisor that was killed
             LocalServers.forget(self._supervisor.folder)
-            self._ensure_room()
+            ensure_possible(self.project, settings=self._settings)
             try:
                 return self._start()
             except BaseException:
@@ -157,7 +164,8 @@ class Servers:
         )
 
     def _works_since(self, moment: float) -> bool:
-        """Return whether this machine's worker has told Prefect of itself since a moment."""
+        """Return whether this machine's worker has told Prefect of itself since a moment, and not long ago."""
+        moment = max(moment, time.time() - SILENT_SECONDS)
         url = self._settings.prefect_api_url or f"{self._url('prefect')}/api"
         server = Server(url=url, account=self._settings.prefect_api_auth_string)
         with suppress(URLError, HTTPException, OSError, ValueError):
@@ -172,25 +180,8 @@ class Servers:
     def _url(self, name: str) -> str:
         return f"http://{LOOPBACK}:{self._ports[name]}"
 
-    def _ensure_room(self) -> None:
-        """Make the folders that the servers write to, and raise `ServerError` unless there is room in each."""
-        for folder in (self.project.state, self.project.tracking_artifacts.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(folder).free
-            if free < ROOM_BYTES:
-                raise ServerError(
-                    f"{free // 10**6} MB are free on the disk of {folder}; the servers' databases, logs and artifacts "
-                    f"need {ROOM_BYTES // 10**6}: free some, `digits gc` may help"
-                )
-
     def _start(self) -> LocalServers:
         moment, commands = datetime.now(tz=UTC), self._commands()
-        if self._settings.prefect_api_url:  # a worker alone would wait for it for minutes
-            account = self._settings.prefect_api_auth_string
-            Server(url=self._settings.prefect_api_url, account=account).wait_until_healthy(seconds=ANSWER_SECONDS)
-        for name in self._ports:
-            if name in commands:
-                check_free(self._ports[name], variable=f"DIGITS_{name}_PORT".upper(), name=name)
         prefect = None if self._settings.prefect_api_url else f"{self._url('prefect')}/api"
         mlflow = None if self._settings.mlflow_tracking_uri else self._url("mlflow")
         environment = self._environment(prefect)
@@ -209,17 +200,14 @@ class Servers:
         environment = {
             **mlflow_environment(),
             "PREFECT_API_URL": prefect or str(self._settings.prefect_api_url),
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_SECONDS,
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT_SECONDS,
             "PREFECT_WORKER_QUERY_SECONDS": _QUERY_SECONDS,
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _MLFLOW_RETRIES,
         }
         if prefect is not None:
-            state = self.project.state / "prefect"
-            state.mkdir(parents=True, exist_ok=True)
-            environment["PREFECT_HOME"] = str(state)
-            # The database is that of `digits run`, whichever one the user has told Prefect of.
-            database = f"sqlite+aiosqlite:///{state.resolve() / 'prefect.db'}"
-            environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+            state = self.project.state / "prefect"  # the database is that of `digits run`
+            state.mkdir(exist_ok=True)
+            environment |= prefect_environment(state)
         if (account := self._settings.prefect_api_auth_string) is not None:
             environment["PREFECT_API_AUTH_STRING"] = account
         return environment
@@ -228,8 +216,7 @@ class Servers:
         """Return name → command line of each server that nobody else runs, in the order in which to start them."""
         commands: dict[str, list[str]] = {}
         if not self._settings.prefect_api_url:
-            port = str(self._ports["prefect"])
-            commands["prefect"] = ["-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", port]
+            commands["prefect"] = prefect_command(port=self._ports["prefect"])
         if not self._settings.mlflow_tracking_uri:
             store, artifacts = self.project.tracking_uri, self.project.tracking_artifacts
             commands["mlflow"] = mlflow_command(port=self._ports["mlflow"], store=store, artifacts=artifacts)

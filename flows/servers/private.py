@@ -1,4 +1,4 @@
-"""A Prefect server for the length of a run, for whoever has none."""
+"""The Prefect server of a run: the one that the settings name, or a private one for as long as the run takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
@@ -19,17 +19,22 @@ from urllib.error import HTTPError, URLError
 import psutil
 
 from digits.errors import ServerError
-from digits.servers import LOOPBACK
-from digits.settings import environment_without, prepare_environment
+from digits.files import only_one
+from digits.project import Project
+from digits.servers import LOOPBACK, prefect_command, prefect_environment
+from digits.settings import Settings, environment_without, prepare_environment
 from flows.servers.ports import free_port
 
-__all__ = ["Server", "prefect_server", "quiet_console"]
+__all__ = ["HEARTBEAT_SECONDS", "Server", "prefect_server", "private_server", "quiet_console"]
 
 #: A server that lives as long as one run has nothing to schedule and nobody to notify.
 _NO_SERVICES = {
     f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
     for name in ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS", "FOREMAN", "TRIGGERS")
 }
+
+#: A flow run that is cut off with its machine is noticed when these stop; Prefect takes no number below 30.
+HEARTBEAT_SECONDS = "30"
 
 START_SECONDS, STOP_SECONDS, HEALTH_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.1
 
@@ -106,56 +111,58 @@ class Server:
 
 
 @contextmanager
-def prefect_server(url: str | None, *, state: Path, account: str | None = None) -> Iterator[Server]:
-    """Yield a Prefect server that runs inside the block.
+def prefect_server(project: Project, *, settings: Settings) -> Iterator[Server]:
+    """Yield the Prefect server of the settings, else a private one that runs inside the block.
 
     Call it before Prefect is imported: a private server starts while the libraries are loaded, so it may not answer
-    yet; see `Server.wait_until_healthy`.
-
-    Parameters
-    ----------
-    url
-        API address of a server that is running; None starts a private one on a free loopback port.
-    state
-        Folder for the private server's database and log.
-    account
-        ``USER:PASSWORD`` on the server at `url`, where it asks for them.
+    yet; see `Server.wait_until_healthy`. A checkout has one private server at a time: whoever comes second waits, as
+    for `digits up`, whose servers are used if they are there by then.
 
     Raises
     ------
     ServerError
-        The server at `url` does not answer, or does not know the account.
+        The server of the settings does not answer, or does not know the account.
     """
-    if url is not None:
-        # What stands in the project's .env alone, Prefect does not see.
-        prepare_environment({"PREFECT_API_URL": url, **({"PREFECT_API_AUTH_STRING": account} if account else {})})
-        server = Server(url=url, account=account)
-        server.wait_until_healthy(seconds=HEALTH_SECONDS)
-        yield server
-        return
+    with ExitStack() as held:
+        if settings.prefect_api_url is None:
+            held.enter_context(only_one(project.prefect_lock))
+            settings = Settings.load(project.root)
+        if settings.prefect_api_url is None:
+            yield held.enter_context(private_server(project.state / "prefect"))
+        else:
+            held.close()
+            yield _named(settings.prefect_api_url, account=settings.prefect_api_auth_string)
+
+
+def _named(url: str, *, account: str | None) -> Server:
+    """Return a server that somebody else runs, once it has answered."""
+    # What stands in the project's .env alone, Prefect does not see. A run that is cut off is noticed by its silence.
+    known = {"PREFECT_API_URL": url, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT_SECONDS}
+    prepare_environment({**known, **({"PREFECT_API_AUTH_STRING": account} if account else {})})
+    server = Server(url=url, account=account)
+    server.wait_until_healthy(seconds=HEALTH_SECONDS)
+    return server
+
+
+@contextmanager
+def private_server(state: Path) -> Iterator[Server]:
+    """Yield a Prefect server that starts on a free loopback port, and ends with the block.
+
+    Parameters
+    ----------
+    state
+        Folder for its database and log.
+    """
     state.mkdir(parents=True, exist_ok=True)
     _end_stale(state)
     port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    prepare_environment({"PREFECT_HOME": str(state), "PREFECT_API_URL": url, **_NO_SERVICES})
-    # The database is its own, whichever one the user has told Prefect of.
-    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{state.resolve() / 'prefect.db'}"}
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--no-ui",
-    ]
+    url = f"http://{LOOPBACK}:{port}/api"
+    own = prefect_environment(state)
+    prepare_environment({"PREFECT_HOME": own["PREFECT_HOME"], "PREFECT_API_URL": url, **_NO_SERVICES})
     with (state / "server.log").open("w") as log_file:
         process = subprocess.Popen(
-            command,
-            env=environment_without(()) | database,
+            [sys.executable, *prefect_command(port=port), "--no-ui"],
+            env=environment_without(()) | own,
             stdout=log_file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,17 +27,20 @@ import httpx
 import mlflow  # noqa: TID253 - these tests need it
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from digits.errors import ParamsError, ServerError
 from digits.experiments.conditions import n_conditions
 from digits.experiments.tags import KIND_CANDIDATE, KIND_PIPELINE, TAG_KIND, TAG_PARENT, TAG_PROCESS
 from digits.files import only_one
+from digits.processes import name_of
 from digits.project import Project
-from digits.settings import Settings
+from digits.servers import LocalServers
+from digits.settings import SERVERS, Settings
 from digits.steps.candidates import fit
 from digits.steps.memory import tracking
 from flows.dead_pipelines import FLOW_RUN, end_dead_pipelines
-from flows.servers.private import Server, prefect_server
+from flows.servers.private import Server, prefect_server, private_server
 
 
 def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
@@ -228,11 +232,8 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state:
     assert client.search_model_versions("name = 'digits-classifier'") == []
 
 
-def test_a_run_whose_container_is_gone_is_ended_once_prefect_knows(
-    checkout: Any, prefect_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_container_is_gone_is_ended_once_prefect_knows(checkout: Any, prefect_url: str) -> None:
     """Nobody can look at a process on another host; that its flow has crashed there, Prefect is told by its worker."""
-    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
     memory, elsewhere = checkout.memory(), {TAG_PROCESS: "elsewhere/1/1.00"}
     flow = httpx.post(f"{prefect_url}/flows/", json={"name": "train"}).json()["id"]
     runs = {}
@@ -244,16 +245,38 @@ def test_a_run_whose_container_is_gone_is_ended_once_prefect_knows(
     fit = {TAG_KIND: KIND_CANDIDATE, TAG_PARENT: runs["CRASHED"], **elsewhere}
     runs["fit"] = memory.client.create_run(memory.experiment_id, tags=fit).info.run_id
     assert memory.reconcile() == []
-    assert end_dead_pipelines(memory) == [runs["CRASHED"], runs["fit"]]
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
+        assert end_dead_pipelines(memory) == [runs["CRASHED"], runs["fit"]]
     assert memory.client.get_run(runs["fit"]).info.status == "KILLED"
     assert memory.client.get_run(runs["RUNNING"]).info.status == "RUNNING"
+
+
+def test_whoever_waits_for_a_private_server_takes_the_servers_that_came_up(checkout: Any, prefect_url: str) -> None:
+    """A command that was typed while `digits up` was at work starts no second server on the same database."""
+    project, settings = checkout.project, Settings.load(checkout.root)
+    assert settings.prefect_api_url is None
+    found: list[str] = []
+
+    def ask() -> None:
+        with prefect_server(project, settings=settings) as server:
+            found.append(server.url)
+
+    with patch.dict(os.environ), ThreadPoolExecutor(1) as threads:
+        with only_one(project.prefect_lock):
+            waiting = threads.submit(ask)
+            time.sleep(0.5)
+            up = LocalServers(name_of(os.getpid()), prefect_api_url=prefect_url, mlflow_tracking_uri=None)
+            up.write(checkout.root / SERVERS)
+            assert not waiting.done()
+        waiting.result(30)
+    assert found == [prefect_url]
 
 
 def test_a_private_server_ends_with_the_next_one(root: Path, tmp_path: Path) -> None:
     """The server of a run that was killed is ended before another one starts in its folder, with its own database."""
     code = (
-        "import time; from pathlib import Path; from flows.servers.private import prefect_server\n"
-        f"with prefect_server(None, state=Path({str(tmp_path)!r})): time.sleep(600)"
+        "import time; from pathlib import Path; from flows.servers.private import private_server\n"
+        f"with private_server(Path({str(tmp_path)!r})): time.sleep(600)"
     )
     environment = {**os.environ, "PYTHONPATH": str(root)}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -266,7 +289,7 @@ def test_a_private_server_ends_with_the_next_one(root: Path, tmp_path: Path) -> 
     try:
         # The next one writes its address into the environment.
         others = {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nowhere/prefect.db"}
-        with patch.dict(os.environ, others), prefect_server(None, state=tmp_path) as server:
+        with patch.dict(os.environ, others), private_server(tmp_path) as server:
             assert server.process
             environment = psutil.Process(server.process.pid).environ()
             assert environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"].endswith(f"{tmp_path}/prefect.db")
