@@ -268,6 +268,22 @@ def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> No
     assert served.client().search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") == []
 
 
+def test_a_run_that_dies_without_a_word_is_shown_as_crashed(served: Served) -> None:
+    """Killed together with the worker that would say so: its silence tells, and its place is free again."""
+    served.checkout.params(fit={"seed": 4})
+    run_id = served.start("train-digits")
+    served.until(lambda: "ingest digits" in served.tasks(run_id) or None, seconds=120)
+    worker = psutil.Process(served.status()["worker"]["pid"])
+    runs = [process for process in psutil.process_iter() if _environment(process).get("PREFECT__FLOW_RUN_ID") == run_id]
+    for process in (worker, *runs):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    run = served.end_of(run_id, seconds=240)
+    assert run["state_type"] == "CRASHED"
+    assert "No sign of life for 90 s" in run["state"]["message"]
+    assert served.end_of(served.start("train-digits"))["state_type"] == "COMPLETED"
+
+
 def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
     """A version that has not earned it is refused; one that is forced is promoted, until it is rolled back.
 
