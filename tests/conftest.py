@@ -55,20 +55,33 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(ROOT / name, quiet=1)
 
 
-#: In the session's folder: process number and address of its Prefect server, and a process that starts it and waits.
-PREFECT = "prefect.url"
-PREFECT_SERVER = """
+#: What all processes of a session share: name → the code of a process that starts it, tells its number and where it is,
+#: and waits for its end.
+SHARED = {
+    "prefect": """
 import sys
 from pathlib import Path
+from digits.files import replaced_file
 from flows.servers.private import private_server
 
 with private_server(Path(sys.argv[1])) as server:
     server.wait_until_healthy()
-    half = Path(sys.argv[2]).with_suffix(".half")
-    half.write_text(f"{server.process.pid} {server.url}")
-    half.rename(sys.argv[2])
+    with replaced_file(Path(sys.argv[2])) as told:
+        told.write_text(f"{server.process.pid} {server.url}")
     server.process.wait()
-"""
+""",
+    "forks": """
+import os, signal, sys
+from pathlib import Path
+from digits.files import replaced_file
+from tests import forked
+
+address = forked.serve(home=Path(sys.argv[1]))
+with replaced_file(Path(sys.argv[2])) as told:
+    told.write_text(f"{os.getpid()} {address}")
+signal.pause()
+""",
+}
 
 #: File → the group of files that share what is dear to make, `_stocked` or `ran`: a group stays with one process, as
 #: every other file does.
@@ -338,24 +351,34 @@ def mlflow_store(tables: Path) -> Path:
 @pytest.fixture(scope="session")
 def prefect_url(prefect_state: Path, request: pytest.FixtureRequest) -> str:
     """Return the address of a real Prefect server, which all processes of this session share."""
-    told = _session_folder(request.config) / PREFECT
+    return _shared("prefect", prefect_state, config=request.config)
+
+
+@pytest.fixture(scope="session")
+def _forks(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> None:
+    """Let commands be forked from the process that all of this session share."""
+    forked.use(_shared("forks", tmp_path_factory.mktemp("home"), config=request.config))
+
+
+def _shared(name: str, folder: Path, *, config: pytest.Config) -> str:
+    """Start something of `SHARED` in a folder, unless it is there, and return where it is."""
+    told = _session_folder(config) / name
     with only_one(told.with_suffix(".lock")):
         if not told.exists():
-            command = [sys.executable, "-c", PREFECT_SERVER, str(prefect_state), str(told)]
+            command = [sys.executable, "-c", SHARED[name], str(folder), str(told)]
             process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
             while not told.exists():
-                assert process.poll() is None, "the Prefect server does not start"
+                assert process.poll() is None, f"{name} does not start"
                 time.sleep(0.1)
-    return told.read_text().split()[1]
+    return told.read_text(encoding="utf-8").split()[1]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the Prefect server that the processes of this session have shared."""
+    """End what the processes of this session have shared."""
     if not hasattr(session.config, "workerinput"):
-        told = _session_folder(session.config) / PREFECT
-        if told.exists():
-            os.kill(int(told.read_text().split()[0]), signal.SIGTERM)
-            told.unlink()
+        for name in SHARED:
+            if (told := _session_folder(session.config) / name).exists():
+                os.kill(int(told.read_text(encoding="utf-8").split()[0]), signal.SIGTERM)
 
 
 def _session_folder(config: pytest.Config) -> Path:
@@ -374,7 +397,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_checkout(
-    root: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, mlflow_store: Path, programs: str
+    root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    prefect_url: str,
+    mlflow_store: Path,
+    programs: str,
+    _forks: None,
 ) -> Callable[..., Checkout]:
     """Return a function that makes a checkout with a few fast families, with or without an empty MLflow store."""
 

@@ -28,11 +28,10 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 import psutil
 
-__all__ = ["Command", "on_path", "run"]
+__all__ = ["Command", "on_path", "run", "serve", "use"]
 
 #: Program → the module whose `main` it calls.
 PROGRAMS = {"digits": "digits.cli", "dvc": "dvc.cli"}
@@ -66,6 +65,26 @@ LIBRARIES = (
 )
 
 
+def serve(*, home: Path) -> str:
+    """Start the process that all are forked from, with an empty home, and return its address; it ends with this one."""
+    from digits.settings import ONE_THREAD, prepare_environment
+
+    for name in os.environ.keys() - {"PATH", "LANG"}:
+        del os.environ[name]
+    os.environ["HOME"] = str(home)
+    prepare_environment(ONE_THREAD)  # libraries read it as they load
+    forkserver.set_forkserver_preload(list(LIBRARIES))
+    forkserver.ensure_running()
+    return str(forkserver._forkserver._forkserver_address)  # type: ignore[attr-defined]
+
+
+def use(address: str) -> None:
+    """Fork from the process at that address."""
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server._forkserver_address, server._forkserver_alive_fd = address, os.open(os.devnull, os.O_RDONLY)
+    server.ensure_running = lambda: None
+
+
 class Command:
     """A command that runs in a fork; as much of `subprocess.Popen` as tests need.
 
@@ -90,20 +109,13 @@ class Command:
         folder: Path | None = None,
         program: str = "digits",
     ) -> None:
-        from digits.settings import ONE_THREAD, prepare_environment  # not for the fork, which has a package of its own
-
         self.arguments = list(arguments)
         self._said = Path(tempfile.mkdtemp())
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(LIBRARIES))
         where, given = folder or code, dict(environment)
         line = [program, *self.arguments]
         call = partial(_call, line, code, where, given, self._said)
-        self._process = context.Process(target=call)
-        # The first call starts the process that all are forked from, and libraries read what is set as they load.
-        with patch.dict(os.environ, environment, clear=True):
-            prepare_environment(ONE_THREAD)
-            self._process.start()
+        self._process = multiprocessing.get_context("forkserver").Process(target=call)
+        self._process.start()
         self.pid = int(self._process.pid or 0)
 
     @property
@@ -219,7 +231,7 @@ class _Prefect(MetaPathFinder, Loader):
 
 def _fork_workers(said: Path) -> None:
     """Let what is to be spawned be forked from where this process was, with this one's environment all the same."""
-    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]  # it does, at a known address
+    use(forkserver._forkserver._forkserver_address)  # type: ignore[attr-defined]
 
     def start(process: Any) -> popen_forkserver.Popen:
         process._target = partial(_work, said, dict(os.environ), process._target)
