@@ -144,10 +144,13 @@ class Tracking(Store):
         return replace(candidate, run_id=run_id)
 
     def log_evaluation(self, run_id: str, *, assessment: Assessment, folders: Iterable[Path]) -> None:
-        """Log a candidate's test figures, its cost, and the folders of its scores and plots onto its run."""
+        """Log a candidate's test figures, its cost, and the folders of its scores and plots onto its run.
+
+        A group of handwriting that no test image is in has no accuracy.
+        """
         figures = {f"test_{name}": value for name, value in assessment.metrics.flat().items()}
         figures |= {f"cost_{name}": value for name, value in assessment.cost.as_dict().items()}
-        for item in assessment.conditions:
+        for item in (each for each in assessment.conditions if each.n_samples):
             section = "handwriting" if item.is_handwriting else "robustness"
             figures[f"{section}/{item.kind.replace(' ', '_')}_{item.level}"] = item.accuracy
         split, n_samples = self.client.get_run(run_id).data.tags[TAG_SPLIT], assessment.metrics.n_samples

@@ -21,7 +21,10 @@ import pytest
 from PIL import Image
 
 from digits.errors import MissingError
+from digits.experiments.assessment import Assessment
 from digits.experiments.candidate import Candidate
+from digits.experiments.conditions import Condition
+from digits.experiments.scores import read_cost, read_metrics
 from digits.experiments.strokes import LEVELS
 from digits.experiments.tags import TAG_SPLIT
 from digits.steps.candidates import fit
@@ -245,6 +248,21 @@ def test_accuracy_under_conditions_is_logged(ran: Any) -> None:
     assert sum(item["n_correct"] for item in thirds) == round(797 * best["test_accuracy"])
     noise = {item["level"]: item["n_correct"] / 20 for item in found if item["kind"] == "noise"}
     assert {level: metrics[f"robustness/noise_{level}"] for level in noise} == noise
+
+
+def test_a_group_without_images_has_no_accuracy(kept: Any) -> None:
+    """Nothing is logged of it: 0 would say that all of its images were misread."""
+    best = json.loads(kept.first.stdout)[0]
+    folder = kept.root / "data/evaluations/digits"
+    nobody, somebody = (
+        Condition(kind="size", level=level, n_samples=count, n_correct=count, mean_confidence=1)
+        for level, count in (("nobody", 0), ("somebody", 1))
+    )
+    found = Assessment(read_metrics(folder, best["family"]), [nobody, somebody], read_cost(folder, best["family"]))
+    kept.memory().log_evaluation(best["run_id"], assessment=found, folders=[])
+    metrics = _client(kept).get_run(best["run_id"]).data.metrics
+    assert metrics["handwriting/size_somebody"] == 1
+    assert "handwriting/size_nobody" not in metrics
 
 
 def test_the_registered_model_takes_raw_images(ran: Any) -> None:
