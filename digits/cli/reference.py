@@ -26,7 +26,7 @@ def reference(
     Each one is fitted with the params of its tutorial, and logged as a run of the experiment `reference` in MLflow,
     with its pictures and reports. All of them take a few minutes. The pipeline's best is that of the last evaluation:
     under the same protocol where it was scored on the same rows or can be fitted again in seconds, and for the
-    detectors on the validation rows.
+    detectors, which were cross-validated, on the test rows.
 
     Examples
     --------

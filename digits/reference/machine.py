@@ -20,13 +20,13 @@ from digits.reference.system import Images, Options, Outcome
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RANGES", "claimed", "machine", "read_by_range"]
+__all__ = ["RANGES", "claimed", "held_out", "machine", "read_by_range"]
 
 #: The claim is tested after so many first rows to learn from.
 RANGES = (1000, 1200, 1500)
 
 
-def machine(split: Split, options: Options, *, test_share: float, **params: Any) -> Outcome:
+def machine(split: Split, options: Options, *, test_share: float, random_state: int, **params: Any) -> Outcome:
     """Fit on all images but a few, and score on those.
 
     Parameters
@@ -35,15 +35,17 @@ def machine(split: Split, options: Options, *, test_share: float, **params: Any)
         Of digits; its own rows do not matter here.
     options
         How sure the interval in the report is.
-    test_share
-        Share of the images that are held out at random, in ``(0, 1)``.
+    test_share, random_state
+        Share of the images that are held out at random, in ``(0, 1)``, and the seed that draws them.
     params
         Of the support vector machine.
     """
     images = Images.of(split, np.arange(split.snapshot.n_samples))
-    X, X_test, y, y_test = train_test_split(images.X, images.y, test_size=test_share, random_state=0)
-    predicted = SVC(**params).fit(X, y).predict(X_test)
-    scored = _scored(y_test, predicted, classes=np.unique(images.y), confidence=options.confidence)
+    estimator = SVC(**params)
+    true, predicted = held_out(
+        images.X, images.y, estimator=estimator, test_share=test_share, random_state=random_state
+    )
+    scored = _scored(true, predicted, classes=np.unique(images.y), confidence=options.confidence)
     return Outcome(
         accuracy=scored.accuracy,
         figures={"confusion_matrix.png": _heatmap(scored, dataset=split.snapshot.dataset)},
@@ -78,6 +80,14 @@ def claimed(split: Split, options: Options, **params: Any) -> Outcome:
     text = "\n".join(lines)
     accuracy = float(np.mean([right.mean() for right in each]))
     return Outcome(accuracy=accuracy, metrics=metrics, texts={"claim.txt": f"{text}\n"}, statement=text)
+
+
+def held_out(
+    X: NDArray[np.uint8], y: NDArray[np.uint8], *, estimator: Any, test_share: float, random_state: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the labels of rows held out at random, and what an estimator fitted on the others says of them."""
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=test_share, random_state=random_state)
+    return y_test, np.asarray(estimator.fit(X_train, y_train).predict(X_test))
 
 
 def read_by_range(X: NDArray[np.uint8], y: NDArray[np.uint8], *, make: Callable[[], Any]) -> list[NDArray[np.bool_]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.data.split import Split
-from digits.experiments.candidate import Candidate
+from digits.experiments.metrics import Metrics
 from digits.models.family import Family
 
 if TYPE_CHECKING:
@@ -81,18 +81,18 @@ class Champion(NamedTuple):
 
     Attributes
     ----------
-    candidate
+    family
         The best of the last evaluation.
-    test_accuracy
-        Its accuracy on the test rows.
+    test
+        What it scored on the test rows.
     single
-        The best family that is no ensemble, to be fitted on other rows than the pipeline's.
+        The best family that is no ensemble, as it was evaluated, to be fitted on other rows than the pipeline's.
     seed
-        That the pipeline fits with.
+        That the pipeline fitted it with.
     """
 
-    candidate: Candidate
-    test_accuracy: float
+    family: str
+    test: Metrics
     single: Family
     seed: int
 

@@ -19,6 +19,7 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.plots import save_png
 from digits.experiments.tracking import Tracking
 from digits.experiments.views import run_address
+from digits.models.families import FAMILIES
 from digits.project import Project
 from digits.reference.system import Champion, Options, Outcome, System
 from digits.reference.systems import SYSTEMS
@@ -164,11 +165,13 @@ def _champion(project: Project, split: Split) -> Champion | None:
         )
     except MissingError:
         return None
-    fit = project.params(dataset).fit
-    families = [fit.families[row.family] for row in evaluation.rows if row.family in fit.families]
-    single = next((family for family in families if not family.members), None)
     best = evaluation.best
-    return Champion(best.candidate, best.test_accuracy, single=single, seed=fit.seed) if single else None
+    prints = [row.candidate.fingerprint for row in evaluation.rows]
+    alone = next((each for each in prints if not each.members), None)
+    if alone is None:
+        return None
+    single = FAMILIES[alone.family].model_validate(alone.params)
+    return Champion(best.family, best.test, single=single, seed=alone.seed)
 
 
 def _log(
