@@ -84,7 +84,8 @@ def assessment_key(candidate: Candidate, *, params: EvaluateParams) -> str:
     parts = [
         candidate.fingerprint.digest,
         candidate.digest,
-        params.model_dump_json(),
+        # These are held against scores that are there: no score depends on them.
+        params.model_dump_json(exclude={"claim", "label_errors"}),
         str(code_digests(modules)),
         str(library_versions(modules)),
     ]
@@ -194,16 +195,12 @@ def _draw(
     split: Split,
     folder: Path,
 ) -> None:
-    from digits.experiments.canvas import save_png
-    from digits.experiments.galleries import misclassified
-    from digits.experiments.per_digit import class_report
-    from digits.experiments.plots import confusion_matrix, learning_curves
-    from digits.experiments.reliability import reliability
+    from digits.experiments import plots
 
     title = {"dataset": candidate.dataset, "family": candidate.family}
-    save_png(confusion_matrix(metrics, split="test", **title), folder / CONFUSION_PLOT)
-    save_png(class_report(metrics, split="test", **title), folder / REPORT_PLOT)
-    gallery = misclassified(
+    plots.save_png(plots.confusion_matrix(metrics, split="test", **title), folder / CONFUSION_PLOT)
+    plots.save_png(plots.class_report(metrics, split="test", **title), folder / REPORT_PLOT)
+    gallery = plots.misclassified(
         images,
         y_true=labels,
         y_proba=proba,
@@ -213,9 +210,9 @@ def _draw(
         family=candidate.family,
         split="test",
     )
-    save_png(gallery, folder / MISCLASSIFIED_PLOT)
-    calibration = reliability(metrics, y_true=labels, y_proba=proba, split="test", **title)
-    save_png(calibration, folder / RELIABILITY_PLOT)
+    plots.save_png(gallery, folder / MISCLASSIFIED_PLOT)
+    calibration = plots.reliability(metrics, y_true=labels, y_proba=proba, split="test", **title)
+    plots.save_png(calibration, folder / RELIABILITY_PLOT)
     if candidate.history:
-        curves = learning_curves(candidate.history, n_samples=len(split.folds()[0].train), **title)
-        save_png(curves, folder / CURVES_PLOT)
+        curves = plots.learning_curves(candidate.history, n_samples=len(split.folds()[0].train), **title)
+        plots.save_png(curves, folder / CURVES_PLOT)

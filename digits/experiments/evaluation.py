@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.data.split import Split
-from digits.errors import FitFailed, MissingError
+from digits.errors import FitFailed, MissingError, ParamsError
 from digits.experiments.assessment import EvaluateParams
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import code_digests, reachable
@@ -28,9 +30,11 @@ from digits.files import write_json
 
 __all__ = ["Claim", "Evaluation", "evaluate", "last_evaluation", "read_evaluation"]
 
+log = logging.getLogger(__name__)
+
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
-_READ = ("leaderboard", "failed", "confidence", "split", "comparisons", "label_errors", "claim")
+_READ = ("leaderboard", "failed", "confidence", "split", "params", "comparisons", "label_errors", "claim")
 
 
 class Draw(Protocol):
@@ -78,6 +82,8 @@ class Evaluation:
         One per candidate, best validation accuracy first; log loss on validation breaks ties.
     failed
         Family → why it has no candidate.
+    params
+        Section ``evaluate`` that it was made with.
     comparisons
         Every pair of families on the same test rows.
     claim
@@ -89,6 +95,7 @@ class Evaluation:
     path: Path
     rows: tuple[Row, ...]
     failed: Mapping[str, str]
+    params: EvaluateParams
     comparisons: tuple[Comparison, ...]
     claim: Claim
     n_label_errors: int
@@ -118,6 +125,7 @@ class Evaluation:
                 )
                 for row in content["leaderboard"]
             )
+            params = EvaluateParams.model_validate(content["params"])
             comparisons = tuple(Comparison(**item) for item in content["comparisons"])
             claim = Claim(**content["claim"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -131,6 +139,7 @@ class Evaluation:
             path=path,
             rows=rows,
             failed=content["failed"],
+            params=params,
             comparisons=comparisons,
             claim=claim,
             n_label_errors=content["label_errors"],
@@ -200,11 +209,13 @@ def evaluate(
     ------
     FitFailed
         There is no candidate at all.
+    ParamsError
+        The snapshot does not have the rows whose labels are said to be wrong.
     """
     if not candidates:
         reasons = "; ".join(f"{family}: {reason}" for family, reason in failed.items())
         raise FitFailed(f"no family gave a candidate ({reasons})")
-    kept = set(reused)
+    wrong_labels, kept = _wrong_labels(split, params), set(reused)
     rows = ranked(_row(path, candidate, reused=candidate.family in kept) for candidate in candidates)
     best = rows[0]
     labels = np.asarray(split.snapshot.labels())[split.test()]
@@ -212,7 +223,6 @@ def evaluate(
     comparisons = tuple(compare({family: labels == column for family, column in predicted.items()}))
     tied = {best.family, *tied_with(best.family, comparisons, confidence=best.test.confidence)}
     better = better_than(best.family, comparisons, confidence=best.test.confidence)
-    wrong_labels = np.isin(split.test(), params.label_errors)
     rows = tuple(
         replace(
             row,
@@ -227,6 +237,7 @@ def evaluate(
         path=path,
         rows=rows,
         failed=dict(failed),
+        params=params,
         comparisons=comparisons,
         claim=Claim.of(
             params.claim, n_correct=scored.n_correct, n_samples=scored.n_samples, confidence=scored.confidence
@@ -240,6 +251,22 @@ def evaluate(
     write_json(path / METRICS, _figures(evaluation))
     write_json(path / DESCRIPTION, {**content, "pictures": pictures_of(path)})
     return evaluation
+
+
+def _wrong_labels(split: Split, params: EvaluateParams) -> NDArray[np.bool_]:
+    """Return which test rows are known to have a wrong label, ``(n_test,)`` bool."""
+    dataset, n_samples, named = split.snapshot.dataset, split.snapshot.n_samples, set(params.label_errors)
+    if beyond := sorted(row for row in named if row >= n_samples):
+        raise ParamsError(
+            f"label_errors of {dataset} hold {', '.join(map(str, beyond))}, wanted rows of the snapshot, 0 to "
+            f"{n_samples - 1}; mend datasets.{dataset}.evaluate.label_errors in params.yaml"
+        )
+    wrong: NDArray[np.bool_] = np.isin(split.test(), params.label_errors)
+    if others := len(named) - int(wrong.sum()):
+        log.warning(
+            "%d of the %d label_errors of %s are no test rows: no figure counts them", others, len(named), dataset
+        )
+    return wrong
 
 
 def _row(path: Path, candidate: Candidate, *, reused: bool) -> Row:
@@ -261,6 +288,7 @@ def _description(evaluation: Evaluation, *, split: Split) -> dict[str, Any]:
         "split": split.digest,
         "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
         "confidence": evaluation.best.test.confidence,
+        "params": evaluation.params.model_dump(mode="json"),
         "leaderboard": [row.as_dict() for row in evaluation.rows],
         "fingerprints": {row.family: row.candidate.fingerprint.digest for row in evaluation.rows},
         "failed": evaluation.failed,

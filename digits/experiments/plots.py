@@ -1,7 +1,7 @@
 """Every plot of an evaluation, each a function that returns a figure; `save_png` writes it.
 
-The galleries of images live in ``galleries``, the leaderboard in ``standings``, the common look in ``canvas``; this
-module is the door to all of them.
+Those of one family's matrix and epochs are drawn here, the others in modules of their own; ``canvas`` holds the common
+look. This module is the door to all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from digits.experiments.canvas import (
 from digits.experiments.galleries import misclassified, sample_grid
 from digits.experiments.metrics import Metrics
 from digits.experiments.pareto import Priced, pareto
-from digits.experiments.per_digit import per_digit
+from digits.experiments.per_digit import class_report, per_digit
 from digits.experiments.reliability import reliability
 from digits.experiments.robustness import robustness
 from digits.experiments.roc import roc_and_precision_recall
@@ -46,6 +46,7 @@ __all__ = [
     "Priced",
     "Standing",
     "agreement",
+    "class_report",
     "confusion_matrix",
     "leaderboard",
     "learning_curves",

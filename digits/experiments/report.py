@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.data.split import Split
+from digits.experiments.canvas import ORANGE, percent
 from digits.experiments.conditions import by_handwriting, by_harm
 from digits.experiments.corruptions import CORRUPTIONS
 from digits.experiments.evaluation import Evaluation
@@ -53,24 +54,21 @@ def write_report(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": _percent, "bytes": _bytes, "change": _change}
+    environment.filters |= {"percent": percent, "bytes": _bytes, "change": _change}
     environment.filters |= {"interval_name": interval_name, "percentage": percentage}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     best = evaluation.best
     comparable = before["leaderboard"] if before and before["split"] == split.digest else ()
     text = page.render(
         style=PAGE_STYLE,
+        harm_colour=ORANGE,
         dataset=split.snapshot.dataset,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         evaluation=evaluation,
         best=best,
         snapshot=split.snapshot,
         split=split,
-        sizes={
-            "to learn from": len(split.development()),
-            "validated on": len(split.validation()),
-            "to test": best.test.n_samples,
-        },
+        n_development=len(split.development()),
         git=git or {},
         data_docs=data_docs,
         changes=changes_since(before, evaluation, split=split),
@@ -99,10 +97,13 @@ def changes_since(before: Mapping[str, Any] | None, evaluation: Evaluation, *, s
         changes.append("The snapshot is another one: the figures of both runs are of different images.")
     elif before["split"] != split.digest:
         changes.append("The rows are split in another way: the figures of both runs are of different images.")
+    params = evaluation.params.model_dump(mode="json")
+    if others := [name for name, value in params.items() if before["params"].get(name) != value]:
+        changes.append(f"Evaluated with other params: {', '.join(others)}.")
     changes += [f"{family} is new." for family in now if family not in then]
     changes += [f"{family} is no longer there." for family in then if family not in now]
     fitted = [
-        f"{family}, {_percent(then[family]['test_accuracy'])} to {_percent(row.test_accuracy)}"
+        f"{family}, {percent(then[family]['test_accuracy'])} to {percent(row.test_accuracy)}"
         for family, row in now.items()
         if family in then and prints.get(family) != row.candidate.fingerprint.digest
     ]
@@ -111,7 +112,7 @@ def changes_since(before: Mapping[str, Any] | None, evaluation: Evaluation, *, s
     leader = before["leaderboard"][0]["family"]
     if leader != evaluation.best.family:
         changes.append(f"The best by validation is {evaluation.best.family}; it was {leader}.")
-    return changes or ["Nothing: the same candidates, on the same images."]
+    return changes or ["Nothing: the same candidates and params, on the same images."]
 
 
 def _side_by_side(evaluation: Evaluation) -> dict[str, list[tuple[str, str]]]:
@@ -127,10 +128,6 @@ def _side_by_side(evaluation: Evaluation) -> dict[str, list[tuple[str, str]]]:
 def _embedded(file: Path) -> tuple[str, str]:
     """Return the name of a picture, and an address that holds it."""
     return file.stem.replace("_", " "), "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
-
-
-def _percent(share: float, decimals: int = 2) -> str:
-    return f"{100 * share:.{decimals}f}\u202f%"
 
 
 def _change(now: float, before: float | None) -> str:

@@ -28,7 +28,7 @@ TEMPLATE = Path(__file__).with_name("card.md")
 _NAMED = 5
 
 
-def model_card(row: Row, *, snapshot: Snapshot, decision: Decision, name: str) -> str:
+def model_card(row: Row, *, snapshot: Snapshot, n_label_errors: int, decision: Decision, name: str) -> str:
     """Return the card in Markdown, short enough for the description of a version.
 
     Parameters
@@ -37,6 +37,8 @@ def model_card(row: Row, *, snapshot: Snapshot, decision: Decision, name: str) -
         The candidate with its test metrics.
     snapshot
         What it was fitted on.
+    n_label_errors
+        How many test rows are known to have a wrong label.
     decision
         The gate's answer.
     name
@@ -51,6 +53,7 @@ def model_card(row: Row, *, snapshot: Snapshot, decision: Decision, name: str) -
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         row=row,
         snapshot=snapshot,
+        n_label_errors=n_label_errors,
         decision=decision,
         name=name,
         mistakes=_mistakes(row.test),

@@ -75,7 +75,9 @@ class Registry:
             damaged.append(version)
         return None, damaged
 
-    def create(self, row: Row, *, snapshot: Snapshot, decision: Decision, tags: Mapping[str, str]) -> ModelVersion:
+    def create(
+        self, row: Row, *, snapshot: Snapshot, n_label_errors: int, decision: Decision, tags: Mapping[str, str]
+    ) -> ModelVersion:
         """Make a candidate a version, in no stage yet.
 
         Parameters
@@ -84,6 +86,8 @@ class Registry:
             The candidate with its test metrics.
         snapshot
             What it was fitted on.
+        n_label_errors
+            How many test rows are known to have a wrong label.
         decision
             What the gate says of its own figures.
         tags
@@ -101,7 +105,7 @@ class Registry:
             )
         package = log_model(row, snapshot=snapshot, client=self._client)
         self._ensure_model()
-        card = model_card(row, snapshot=snapshot, decision=decision, name=self.name)
+        card = model_card(row, snapshot=snapshot, n_label_errors=n_label_errors, decision=decision, name=self.name)
         self._client.log_text(row.candidate.run_id, card, CARD)
         created = self._client.create_model_version(
             self.name,

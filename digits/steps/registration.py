@@ -58,8 +58,8 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         evaluation = evaluation or Evaluation.load(
             project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=rows
         )
-        best = evaluation.best
-        if not is_assessed(best.candidate, params=project.params(dataset).evaluate, evaluation=evaluation.path):
+        best, asked = evaluation.best, project.params(dataset).evaluate
+        if evaluation.params != asked or not is_assessed(best.candidate, params=asked, evaluation=evaluation.path):
             raise MissingError(
                 f"the scores of {best.family} are not those that today's params and code give; "
                 f"run `digits evaluate {dataset}`"
@@ -75,7 +75,10 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         version, damaged = registry.intact(best.candidate.fingerprint.digest)
         if version is None:
             snapshot = Snapshot.load(project.snapshot(dataset))
-            version = registry.create(best, snapshot=snapshot, decision=decision, tags=project.git_tags())
+            wrong = evaluation.n_label_errors
+            version = registry.create(
+                best, snapshot=snapshot, n_label_errors=wrong, decision=decision, tags=project.git_tags()
+            )
         with alone(project, dataset, PRODUCTION, STAGING, wait=True), changes.alone():
             changes.settle()
             _place(registry.version(version.version), damaged, registry, changes, decision, asks=params.approval)

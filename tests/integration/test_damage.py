@@ -140,10 +140,10 @@ def test_a_lost_score_is_made_again(trained: Any) -> None:
     assert {path.name: path.read_bytes() for path in scores.iterdir()} == before
 
 
-@pytest.mark.parametrize("part", ["leaderboard", "failed", "confidence", "split"])
+@pytest.mark.parametrize("part", ["leaderboard", "failed", "confidence", "split", "params"])
 def test_an_evaluation_that_lacks_a_part_is_none(tmp_path: Path, part: str) -> None:
     """What another version wrote, or somebody changed, is no evaluation: one error that says what to run."""
-    content: dict[str, Any] = {"leaderboard": [], "failed": {}, "confidence": 0.95, "split": "0"}
+    content: dict[str, Any] = {"leaderboard": [], "failed": {}, "confidence": 0.95, "split": "0", "params": {}}
     del content[part]
     (tmp_path / "evaluation.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(MissingError, match=rf"no evaluation in .*{part}.*run `digits run"):

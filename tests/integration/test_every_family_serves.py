@@ -71,7 +71,7 @@ def test_every_family_serves(fitted: tuple[Any, dict[str, Any]], tmp_path: Path)
     numbers = {}
     for name, candidate in found.items():
         row = Row(candidate=candidate, test=candidate.validation, cost=Cost(1, 1, 1), reused=False)
-        made = registry.create(row, snapshot=rows.snapshot, decision=Decision(()), tags={})
+        made = registry.create(row, snapshot=rows.snapshot, n_label_errors=0, decision=Decision(()), tags={})
         numbers[name] = str(made.version)
     command = [checkout.project.tracking_uri, *(str(tmp_path / name) for name in ("images.npy", "answers.npz"))]
     done = subprocess.run(

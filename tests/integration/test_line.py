@@ -30,6 +30,7 @@ from digits.experiments.tags import TAG_SPLIT
 from digits.steps.candidates import fit
 from digits.steps.data import load_split
 from digits.steps.evaluation import all_remembered, evaluate
+from digits.steps.registration import register
 
 FAMILIES = {
     "logistic_regression": {},
@@ -229,11 +230,13 @@ def test_the_report_is_one_page_for_all(kept: Any) -> None:
     assert "Leaderboard" in Path(logged).read_text(encoding="utf-8")
     families = {"decision_tree": {"components": 20}, "k_nearest_neighbors": {}}
     kept.families(families)
+    kept.params(evaluate={"claim": 0.9, "label_errors": [1000]})
     fitted = [fit(kept.project, "digits", name, memory=kept.memory()) for name in families]
     evaluate(kept.project, "digits", fitted=fitted, failed={}, memory=kept.memory())
     text = page.read_text(encoding="utf-8")
     assert "logistic_regression is no longer there" in text
     assert "Fitted with other params, data or code: decision_tree, " in text
+    assert "Evaluated with other params: claim, label_errors." in text
 
 
 def test_accuracy_under_conditions_is_logged(ran: Any) -> None:
@@ -307,8 +310,11 @@ def test_pictures_are_read(ran: Any, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_known_label_errors_are_told_beside_the_score(kept: Any) -> None:
-    """They count as they are labelled; how many of the mistakes are on them is told. What is tied is marked."""
+def test_known_label_errors_are_told_beside_the_score(kept: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """They count as they are labelled; how many of the mistakes are on them is told. What is tied is marked.
+
+    Nothing is predicted again for it.
+    """
     before = json.loads(kept.first.stdout)
     best = before[0]["family"]
     labels = np.load(kept.root / "data/snapshots/digits/labels.npy")
@@ -320,13 +326,43 @@ def test_known_label_errors_are_told_beside_the_score(kept: Any) -> None:
     known = [*wrong[1:].tolist(), 999, 1000 if 1000 not in wrong else 1001]  # the first of these is no test row
     kept.params(evaluate={"label_errors": known})
     fitted, missing = all_remembered(kept.project, "digits", memory=kept.memory())
+    scored = (kept.root / f"data/evaluations/digits/assessed/{best}.json").read_text("utf-8")
     evaluate(kept.project, "digits", fitted=fitted, failed=missing, memory=kept.memory())
+    assert (kept.root / f"data/evaluations/digits/assessed/{best}.json").read_text("utf-8") == scored  # times included
+    assert f"1 of the {len(known)} label_errors of digits are no test rows: no figure counts them" in caplog.messages
     told = (
         f"{len(known) - 1} test labels are known to be wrong: of the {len(wrong)} mistakes of {best}, {len(wrong) - 1}"
     )
     assert told in kept.digits("leaderboard", "digits").stdout
     after = json.loads((kept.root / "data/evaluations/digits/evaluation.json").read_text("utf-8"))["leaderboard"]
     assert [row["test_accuracy"] for row in after] == [row["test_accuracy"] for row in before]
+
+
+def test_label_errors_that_are_no_rows_are_refused(kept: Any) -> None:
+    """Rows that the snapshot does not have are named in one line, with those that it has; nothing is written."""
+    written = kept.root / "data/evaluations/digits/evaluation.json"
+    before = written.read_bytes()
+    kept.params(evaluate={"label_errors": [1796, 60947, 1797]})
+    refused = kept.digits("evaluate", "digits")
+    assert (refused.returncode, refused.stderr.splitlines()[-1]) == (
+        1,
+        "digits: label_errors of digits hold 1797, 60947, wanted rows of the snapshot, 0 to 1796; mend "
+        "datasets.digits.evaluate.label_errors in params.yaml",
+    )
+    assert written.read_bytes() == before
+
+
+def test_a_version_is_made_of_todays_evaluation(kept: Any) -> None:
+    """Its card tells of label errors that are known by now: an evaluation by other params is none for it."""
+    kept.params(evaluate={"label_errors": [1000, 1001]})
+    with pytest.raises(MissingError, match="are not those that today's params and code give"):
+        register(kept.project, "digits", memory=kept.memory())
+    kept.evaluate({"k_nearest_neighbors": {"neighbors": 3}})
+    version = register(kept.project, "digits", memory=kept.memory())
+    card = _client(kept).get_model_version("digits-classifier", str(version.version)).description
+    assert re.search(
+        r"\*\*Labels known to be wrong\*\*: 2 of the test images; \d of its \d+ mistakes are on them", card
+    )
 
 
 def test_a_second_run_reuses_everything(ran: Any) -> None:

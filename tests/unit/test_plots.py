@@ -24,7 +24,6 @@ from digits.experiments.conditions import Condition
 from digits.experiments.corruptions import CORRUPTIONS
 from digits.experiments.cost import Cost
 from digits.experiments.metrics import score
-from digits.experiments.per_digit import class_report
 from digits.experiments.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
             dataset="digits",
             n_test=200,
         ),
-        "class_report": lambda: class_report(metrics, dataset="digits", family="svm", split="test"),
+        "class_report": lambda: plots.class_report(metrics, dataset="digits", family="svm", split="test"),
         "per_digit": lambda: plots.per_digit({"svm": metrics, "sgd": metrics}, dataset="digits"),
         "roc_and_precision_recall": lambda: plots.roc_and_precision_recall(
             {"svm": scored.y_proba, "sgd": scored.y_proba**2},
