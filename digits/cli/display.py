@@ -116,7 +116,7 @@ def _leaderboard_table(evaluation: Mapping[str, Any]) -> Table:
             row["family"],
             _validation(row),
             f"{row['test_accuracy']:.2%} ({row['test_accuracy_low']:.2%} to {row['test_accuracy_high']:.2%})",
-            ("better" if row["better"] else "tied" if row["tied"] else "") if number else "",
+            row["against_best"] if number else "",
             f"{row['macro_f1']:.4f}",
             f"{row['log_loss']:.4f}",
             f"{1e6 * row['batch_seconds']:,.0f} µs",

@@ -94,6 +94,7 @@ class Row:
             **self.cost.as_dict(),
             "tied": self.tied,
             "better": self.better,
+            "against_best": self.against_best,
             "mistakes": self.test.n_samples - self.test.n_correct,
             "mistakes_on_label_errors": self.on_label_errors,
             "run_id": self.candidate.run_id,

@@ -24,6 +24,7 @@ __all__ = ["Standing", "known_accuracies", "leaderboard"]
 # Accuracies that a reader knows, roundest first; those are drawn for which the axis has room.
 TICKS = (0.9, 0.99, 0.999, 0.9999, 0.5, 0.95, 0.995, 0.9995, 0.8, 0.98, 0.998, 0.9998, 0.99995, 0.99999)
 TICK_DISTANCE = 0.1  # the least, as a share of the axis
+COLUMNS, MARK = (0.79, 2.08, 3.04), 0.6  # inches beside the axes: where figures end; more for the word "better"
 
 
 class Standing(Protocol):
@@ -50,8 +51,8 @@ class Standing(Protocol):
         """Upper end of its interval."""
 
     @property
-    def tied(self) -> bool:
-        """Whether the images that are scored once cannot tell it from the best."""
+    def against_best(self) -> str:
+        """What the images that are scored once say of it and the best: ``tied``, ``better``, or nothing."""
 
 
 def leaderboard(
@@ -82,8 +83,12 @@ def leaderboard(
     line, left, right, width, bottom = 0.34, 1.95, 3.3, 4.6, 0.7
     height = line * len(standings)
     subtitle = f"ranked on {n_validation:,} validation images, then scored once on {n_test:,} test images"
-    if any(standing.tied for standing in standings[1:]):
+    marks = {standing.against_best for standing in standings[1:]}
+    if "tied" in marks:
         subtitle += "; shaded: these do not tell them from the best"
+    if "better" in marks:
+        subtitle += "; better: these say so"
+        right += MARK
     figure = blank(
         width=left + width + right,
         height=height + bottom + 0.45,
@@ -107,7 +112,7 @@ def leaderboard(
     axes.set_xlim(start - pad, end + pad)
     axes.set_ylim(len(standings) - 0.5, -0.5)
     _draw_axis(axes)
-    _write_table(axes, standings, left=left / width, right=right / width, interval=interval)
+    _write_table(axes, standings, left=left / width, right=right / width, inch=1 / width, interval=interval)
     return figure
 
 
@@ -156,16 +161,19 @@ def _draw_axis(axes: Axes) -> None:
     )
 
 
-def _write_table(axes: Axes, standings: Sequence[Standing], *, left: float, right: float, interval: str) -> None:
-    """Write names to the left and figures to the right; both widths in widths of the axes."""
+def _write_table(
+    axes: Axes, standings: Sequence[Standing], *, left: float, right: float, inch: float, interval: str
+) -> None:
+    """Write names to the left and figures to the right; both widths, and an inch, in widths of the axes."""
     across = axes.get_yaxis_transform()
     axes.set_yticks([])
-    columns = [1 + right * share for share in (0.24, 0.63, 0.92)]
+    columns = [1 + inch * place for place in COLUMNS]
     for column, title in zip(columns, ("test", interval, "validation"), strict=True):
         axes.text(column, -0.9, title, transform=across, ha="right", va="center", fontsize=9, color=FAINT)
     for row, standing in enumerate(standings):
         weight = "bold" if row == 0 else "normal"
-        if row == 0 or standing.tied:
+        mark = standing.against_best if row else ""
+        if row == 0 or mark == "tied":
             axes.axhspan(row - 0.5, row + 0.5, xmin=-left, xmax=1 + right, color=PAPER, zorder=0, clip_on=False)
         style: dict[str, Any] = {"transform": across, "ha": "right", "va": "center", "fontsize": 9.5, "color": INK}
         axes.text(-0.025, row, standing.family, fontweight=weight, **style)
@@ -173,3 +181,5 @@ def _write_table(axes: Axes, standings: Sequence[Standing], *, left: float, righ
         axes.text(columns[0], row, percent(standing.test_accuracy), fontweight=weight, **style)
         axes.text(columns[1], row, spread, **style)
         axes.text(columns[2], row, percent(standing.validation_accuracy), **style)
+        if mark == "better":
+            axes.text(columns[-1] + inch * MARK, row, mark, **{**style, "color": ORANGE})

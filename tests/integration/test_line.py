@@ -54,6 +54,7 @@ COLUMNS = [
     "model_bytes",
     "tied",
     "better",
+    "against_best",
     "mistakes",
     "mistakes_on_label_errors",
     "run_id",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ class Line:
     test_accuracy: float
     test_accuracy_low: float
     test_accuracy_high: float
-    tied: bool = False
+    against_best: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def every_plot(scored: Scored) -> dict[str, Callable[[], Figure]]:
     metrics = score(scored.y_true, scored.y_proba, classes=range(10), confidence=0.95)
     predicted = scored.y_proba.argmax(axis=1)
     lines = [line("svm", correct=780, validation=0.99), line("sgd", correct=797, validation=1.0)]
+    lines += [replace(lines[1], against_best=mark) for mark in ("tied", "better")]
     return {
         "confusion_matrix": lambda: plots.confusion_matrix(metrics, dataset="digits", family="svm", split="test"),
         "misclassified": lambda: gallery(scored, rows=np.arange(N_SAMPLES)),
@@ -315,6 +316,28 @@ def test_leaderboard_keeps_the_order_and_shows_the_intervals() -> None:
     assert all(low <= dot <= high for (low, high), dot in zip(bars, test, strict=True))
     assert np.isfinite([*validation, *test, *axes.get_xlim()]).all()
     assert axes.get_xlim()[0] <= validation.min() < test.max() <= axes.get_xlim()[1]
+
+
+def test_leaderboard_tells_tied_from_better() -> None:
+    """A family that the test images call better than the best is marked so, beside its line; a tied one is shaded."""
+    best, other, worse = (line(name, correct=780, validation=0.99) for name in ("svm", "mlp", "sgd"))
+    lines = [replace(best, against_best="tied"), replace(other, against_best="better"), worse]
+    figure = plots.leaderboard(lines, dataset="digits", n_validation=1000, n_test=797, confidence=0.95)
+    (mark,) = [text for text in figure.axes[0].texts if text.get_text() == "better"]
+
+    assert mark.get_position()[1] == 1
+    assert len(figure.axes[0].patches) == 1  # the best's own shade
+    assert "shaded" not in texts(figure)[1]
+    assert texts(figure)[1].endswith("; better: these say so")
+    tied = plots.leaderboard(
+        [best, replace(other, against_best="tied"), worse],
+        dataset="digits",
+        n_validation=1000,
+        n_test=797,
+        confidence=0.95,
+    )
+    assert len(tied.axes[0].patches) == 2
+    assert "better" not in " ".join(texts(tied))
 
 
 def test_a_confidence_above_99_per_cent_is_written_out(scored: Scored) -> None:
