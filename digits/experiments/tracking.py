@@ -23,7 +23,6 @@ from digits.experiments.tags import (
     KIND_TRIAL,
     KIND_TUNING,
     METRIC_FIT_SECONDS,
-    PLOTS_FOLDER,
     TAG_DESCRIPTION,
     TAG_DIGEST,
     TAG_FAMILY,
@@ -157,7 +156,7 @@ class Tracking(Store):
         self._log_rows(run_id, part="test", digest=split, n_samples=n_samples, context=_TESTING)
         self._log_figures(run_id, figures, context=_TESTING)
         for folder in folders:
-            self.client.log_artifacts(run_id, str(folder), PLOTS_FOLDER)
+            self.client.log_artifacts(run_id, str(folder), folder.parent.name)  # `scores` or `plots`, as it lies here
 
     def log_summary(
         self,

@@ -6,11 +6,13 @@ Addresses start at the ``#``, so that they lead to the server that shows them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from digits.experiments.leaderboard import Row
-from digits.experiments.statistics import interval_name
+from digits.experiments.statistics import interval_name, percentage
 from digits.experiments.tags import TAG_SPLIT
+
+if TYPE_CHECKING:
+    from digits.experiments.evaluation import Evaluation
 
 __all__ = ["fits_address", "fits_view", "note", "run_address"]
 
@@ -59,21 +61,19 @@ def fits_address(experiment_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={_KEY}"
 
 
-def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, run_id: str | None = None) -> str:
+def note(evaluation: Evaluation, *, experiment_id: str, run_id: str | None = None) -> str:
     """Return, in Markdown, what the last evaluation says; its first line is all that the UI shows before a click.
 
     Parameters
     ----------
-    rows
-        The leaderboard.
-    failed
-        Family → why it has no place on it.
+    evaluation
+        It.
     experiment_id
         Of the dataset.
     run_id
         The pipeline run that was evaluated, if it was one.
     """
-    best = rows[0]
+    best = evaluation.best
     interval = interval_name(best.test.confidence)
     pipeline = f", [the last pipeline run]({run_address(experiment_id, run_id)})" if run_id else ""
     lines = [
@@ -84,7 +84,7 @@ def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, 
         f"| family | validation | test | {interval} | against the best | log loss | per image |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in evaluation.rows:
         name = f"[{row.family}]({run_address(experiment_id, row.candidate.run_id)})"
         against = "" if row is best else row.against_best
         lines.append(
@@ -92,5 +92,16 @@ def note(rows: Sequence[Row], *, failed: Mapping[str, str], experiment_id: str, 
             f"| {row.test_accuracy_low:.2%} to {row.test_accuracy_high:.2%} | {against} "
             f"| {row.test.log_loss:.4f} | {1e6 * row.cost.batch_seconds:,.0f} µs |"
         )
-    lines += [f"\n{family}: {reason}" for family, reason in failed.items()]
+    if evaluation.n_label_errors:
+        mistakes = best.test.n_samples - best.test.n_correct
+        lines.append(
+            f"\n{evaluation.n_label_errors} test labels are known to be wrong: {best.on_label_errors} of the "
+            f"{mistakes} mistakes of {best.family} are on them."
+        )
+    claim = evaluation.claim
+    lines.append(
+        f"\nThe claim of {percentage(claim.accuracy)} accuracy is {'rejected' if claim.rejected else 'not rejected'} "
+        f"(exact binomial test, p = {claim.p_value:.2g})."
+    )
+    lines += [f"\n{family}: {reason}" for family, reason in evaluation.failed.items()]
     return "\n".join(lines)

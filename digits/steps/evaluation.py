@@ -94,7 +94,7 @@ def evaluate(
             draw=partial(_draw, crew),
         )
         page = _write_report(project, evaluation, rows=rows, before=before)
-        said = note(evaluation.rows, failed=evaluation.failed, experiment_id=memory.experiment_id, run_id=parent)
+        said = note(evaluation, experiment_id=memory.experiment_id, run_id=parent)
         if parent:
             said += f"\n\n`{page.name}` among the artifacts of the pipeline run tells all."
             _sum_up(evaluation, memory=memory, run_id=parent, page=page, said=said)

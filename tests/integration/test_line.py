@@ -114,8 +114,11 @@ def test_a_run_is_remembered_by_mlflow(ran: Any) -> None:
         assert run.data.tags[TAG_SPLIT].startswith(rows["testing"].digest)
         plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
         pictures = {"confusion_matrix.png", "class_report.png", "misclassified.png", "reliability.png"}
-        assert {f"plots/{name}" for name in pictures} <= plots, family
+        assert {f"plots/{name}" for name in pictures} == plots, family
+        scores = {item.path for item in client.list_artifacts(run.info.run_id, "scores")}
+        assert {"scores/metrics.json", "scores/test_proba.npy"} <= scores
         assert "candidate/candidate.json" in {item.path for item in client.list_artifacts(run.info.run_id, "candidate")}
+    assert "\n\nThe claim of 95\u202f% accuracy is " in parents[0].data.tags["mlflow.note.content"]
     assert {"leaderboard.png", "samples.png", "evaluation.json"} <= {
         item.path for item in client.list_artifacts(parents[0].info.run_id)
     }
@@ -335,6 +338,8 @@ def test_known_label_errors_are_told_beside_the_score(kept: Any, caplog: pytest.
         f"{len(known) - 1} test labels are known to be wrong: of the {len(wrong)} mistakes of {best}, {len(wrong) - 1}"
     )
     assert told in kept.digits("leaderboard", "digits").stdout
+    note = _client(kept).get_experiment_by_name("digits").tags["mlflow.note.content"]
+    assert f"{len(known) - 1} test labels are known to be wrong: {len(wrong) - 1} of the {len(wrong)} mistakes" in note
     after = json.loads((kept.root / "data/evaluations/digits/evaluation.json").read_text("utf-8"))["leaderboard"]
     assert [row["test_accuracy"] for row in after] == [row["test_accuracy"] for row in before]
 

@@ -171,6 +171,22 @@ def test_images_of_one_class_have_no_ranking() -> None:
     assert "roc_auc" not in metrics.flat()
 
 
+def test_adaptive_calibration_error_is_that_of_bins_of_as_many_images_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand, on six images and three bins; and by NumPy's own parts on many, for the number of bins that counts."""
+    confidence = np.array([0.9, 0.6, 1.0, 0.5, 0.96, 0.7])
+    right = np.array([True, True, True, False, False, False])
+    monkeypatch.setattr("digits.experiments.probabilities.BINS", 3)
+    # 0.5, 0.6: sure to 0.55, right to 0.5. 0.7, 0.9: 0.8, 0.5. 0.96, 1.0: 0.98, 0.5. (0.05 + 0.3 + 0.48) / 3; bins
+    # of the same width would hold none, two and four images.
+    assert calibration_error(confidence, right, adaptive=True) == pytest.approx(0.83 / 3)
+    monkeypatch.undo()
+    rng = np.random.default_rng(0)
+    confidence, right = rng.random(300), rng.random(300) < 0.7
+    parts = np.array_split(np.argsort(confidence), 15)
+    apart = [len(part) * abs(confidence[part].mean() - right[part].mean()) for part in parts]
+    assert calibration_error(confidence, right, adaptive=True) == pytest.approx(sum(apart) / 300)
+
+
 def test_calibration_error_is_that_of_a_published_example(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nine samples, three bins: 0.23778 (M. Pavlovic, "Expected Calibration Error", 2023, Towards Data Science)."""
     monkeypatch.setattr("digits.experiments.probabilities.BINS", 3)
