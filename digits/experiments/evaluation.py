@@ -20,15 +20,15 @@ from digits.data.split import Split
 from digits.errors import FitFailed, MissingError, ParamsError
 from digits.experiments.assessment import EvaluateParams
 from digits.experiments.candidate import Candidate
+from digits.experiments.claim import Claim
 from digits.experiments.code import code_digests, reachable
 from digits.experiments.comparison import Comparison, better_than, compare, tied_with
 from digits.experiments.leaderboard import Row, ranked
 from digits.experiments.overview import pictures_of
 from digits.experiments.scores import forget_others, read_conditions, read_cost, read_metrics, read_predicted
-from digits.experiments.statistics import claim_p_value
 from digits.files import write_json
 
-__all__ = ["Claim", "Evaluation", "evaluate", "last_evaluation", "read_evaluation"]
+__all__ = ["Evaluation", "evaluate", "last_evaluation", "read_evaluation"]
 
 log = logging.getLogger(__name__)
 
@@ -42,31 +42,6 @@ class Draw(Protocol):
 
     def __call__(self, rows: Sequence[Row], *, split: Split, path: Path) -> None:
         """Draw them into the folder `path`."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What somebody claims of the best family, held against the test rows.
-
-    Attributes
-    ----------
-    accuracy
-        The accuracy that is claimed, in ``[0, 1]``.
-    p_value
-        Of the exact one-sided binomial test: how likely so few right answers are if the claim is true.
-    rejected
-        Whether that is too unlikely, at the evaluation's confidence.
-    """
-
-    accuracy: float
-    p_value: float
-    rejected: bool
-
-    @classmethod
-    def of(cls, accuracy: float, *, n_correct: int, n_samples: int, confidence: float) -> Self:
-        """Hold a claimed accuracy against how many of so many were right."""
-        p_value = claim_p_value(n_correct, n_samples, claim=accuracy)
-        return cls(accuracy=accuracy, p_value=p_value, rejected=p_value < 1 - confidence)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 
 from digits.data.split import Split
 from digits.experiments.canvas import blank, panel
-from digits.experiments.evaluation import Claim
+from digits.experiments.claim import Claim
 from digits.experiments.metrics import Metrics, score
 from digits.experiments.statistics import percentage
 from digits.reference.system import Images, Options, Outcome

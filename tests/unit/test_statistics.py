@@ -14,8 +14,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from digits.errors import ParamsError
+from digits.experiments.claim import Claim
 from digits.experiments.comparison import better_than, compare, tied_with
-from digits.experiments.evaluation import Claim
 from digits.experiments.statistics import (
     claim_p_value,
     holm,
