@@ -62,7 +62,8 @@ def apply_pool(client: SyncPrefectClient, name: str, pool: dict[str, Any]) -> No
             raise ParamsError(
                 f"{FILE}: pools of type {pool['type']} have no variable {variable!r}; {sorted(properties)}"
             )
-        properties[variable]["default"] = value
+        about = properties[variable]
+        about["default"] = {**(about.get("default") or {}), **value} if isinstance(value, dict) else value
     if known is None:
         client.create_work_pool(WorkPoolCreate(name=name, type=pool["type"], base_job_template=template))
     else:

@@ -1,17 +1,48 @@
-"""Work pools on a real Prefect server."""
+"""Work pools on a real Prefect server: what is made of prefect.yaml, and the environment that a run finds there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from digits.errors import ParamsError
 from digits.project import Project
 from flows.servers.pools import apply_pool, pool_of
+
+pytestmark = pytest.mark.timeout(600)
+
+#: Prints the environment of a run in a pool, as Prefect's own worker for it makes it, after the pool itself.
+_SCRIPT = """
+import asyncio, importlib, json, sys, uuid
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+
+async def main(pool, module, name):
+    kind = getattr(importlib.import_module(module), name)
+    async with get_client() as client:
+        template = (await client.read_work_pool(pool)).base_job_template
+        configuration = await kind.from_template_and_values(template, {}, client=client)
+    configuration.prepare_for_flow_run(FlowRun(flow_id=uuid.uuid4()))
+    print(json.dumps([template, configuration.env]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+ACCOUNT = {
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
+    "MLFLOW_TRACKING_USERNAME": "ada",
+    "MLFLOW_TRACKING_PASSWORD": "worlds-apart",
+}
 
 
 @pytest.fixture
@@ -27,13 +58,15 @@ def test_a_pool_has_the_defaults_of_its_definition(client: SyncPrefectClient, ro
     pool, made = pool_of(Project(root=root), name), f"{name}-as-a-test"
     apply_pool(client, made, pool)
     template = client.read_work_pool(made).base_job_template
-    template["variables"]["properties"]["name"]["default"] = "set by hand"
-    apply_pool(client, made, {**pool, "variables": {}})
+    properties = template["variables"]["properties"]
+    properties["name"]["default"], properties["env"]["default"]["BY_HAND"] = "set by hand", "1"
+    client.update_work_pool(made, WorkPoolUpdate(base_job_template=template))
     apply_pool(client, made, pool)
     known = client.read_work_pool(made)
     assert known.type == pool["type"]
     defaults = {key: value.get("default") for key, value in known.base_job_template["variables"]["properties"].items()}
-    assert pool["variables"].items() <= defaults.items()
+    assert {**pool["variables"], "name": "set by hand"}.items() <= {**defaults, "env": pool["variables"]["env"]}.items()
+    assert defaults["env"] == {**pool["variables"]["env"], "BY_HAND": "1"}
 
 
 def test_a_pool_that_cannot_be_is_one_line(client: SyncPrefectClient) -> None:
@@ -45,3 +78,37 @@ def test_a_pool_that_cannot_be_is_one_line(client: SyncPrefectClient) -> None:
     apply_pool(client, "there", {"type": "process"})
     with pytest.raises(ParamsError, match=r"has the work pool there as one of type process, prefect\.yaml says docker"):
         apply_pool(client, "there", {"type": "docker"})
+
+
+@pytest.fixture(scope="module")
+def deployed(root: Path, make_checkout: Any) -> Callable[..., Any]:
+    """Return a function that deploys into a pool and returns it, with the environment that a run finds there."""
+    checkout = make_checkout(store=False)
+    for name in ("flows", "tasks"):
+        shutil.copytree(root / name, checkout.root / name)
+
+    def deploy(pool: str, kind: str, **environment: str) -> Any:
+        done = checkout.digits("deploy", DIGITS_WORK_POOL=pool)
+        assert done.returncode == 0, done.stderr
+        command = [sys.executable, "-c", _SCRIPT, pool, *kind.rsplit(".", 1)]
+        given = {**checkout.environment, **environment}
+        return json.loads(subprocess.run(command, env=given, capture_output=True, text=True, check=True).stdout)
+
+    return deploy
+
+
+def test_a_process_gives_signs_of_life_whoever_started_its_worker(deployed: Callable[..., Any]) -> None:
+    """The pool itself says how often, so that a worker started by hand does too; the rest is the worker's own."""
+    _, environment = deployed("digits", "prefect.workers.process.ProcessJobConfiguration", **ACCOUNT)
+    assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+    assert environment.items() >= ACCOUNT.items()
+
+
+def test_a_container_finds_the_servers_of_its_worker(deployed: Callable[..., Any]) -> None:
+    """The worker hands MLflow's address and account on, and nothing else of its own; Prefect keeps no password."""
+    pytest.importorskip("prefect_docker", reason="the extra docker is not installed")
+    kind = "prefect_docker.worker.DockerWorkerJobConfiguration"
+    pool, environment = deployed("digits-docker", kind, OTHER="of the worker", **ACCOUNT)
+    assert environment.items() >= {**ACCOUNT, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}.items()
+    assert "OTHER" not in environment
+    assert ACCOUNT["MLFLOW_TRACKING_PASSWORD"] not in json.dumps(pool)
