@@ -55,6 +55,9 @@ ONE_THREAD = {
 }
 
 
+#: Variables that MLflow reads itself, at each question to a server.
+_MLFLOW_USERNAME, _MLFLOW_PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+
 #: Folder of a checkout in which the servers of `digits up` keep their state.
 SERVERS = Path(".state", "servers")
 
@@ -97,6 +100,8 @@ class Settings(BaseSettings):
         The pool of Prefect whose workers run the deployments.
     notify_url
         Where notifications are posted to; none are sent by default.
+    mlflow_url
+        The address at which people open MLflow; see `mlflow_pages`.
     runner
         Where fits take place: in ``processes`` of this machine, or on a ``dask`` cluster.
     dask_address
@@ -106,6 +111,8 @@ class Settings(BaseSettings):
     mlflow_tracking_uri
         ``MLFLOW_TRACKING_URI``: the tracking server; that of `digits up` by default, and where there is none a SQLite
         store below ``mlflow/``.
+    mlflow_tracking_username, mlflow_tracking_password
+        ``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD``: the account there, where it asks for one.
     prefect_api_url
         ``PREFECT_API_URL``: the Prefect server; that of `digits up` by default, and where there is none a private one
         for the length of a run.
@@ -123,17 +130,28 @@ class Settings(BaseSettings):
     prefect_port: int = Field(default=4200, ge=1, le=65535)
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     work_pool: str = "digits"
-    notify_url: str | None = None
+    notify_url: str | None = Field(default=None, repr=False)
+    mlflow_url: str | None = None
     runner: Literal["processes", "dask"] = "processes"
     dask_address: str | None = None
     cache: Path = Path("digits-cache")
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    mlflow_tracking_username: str | None = Field(default=None, validation_alias=_MLFLOW_USERNAME)
+    mlflow_tracking_password: str | None = Field(default=None, validation_alias=_MLFLOW_PASSWORD, repr=False)
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
     prefect_api_auth_string: str | None = Field(default=None, validation_alias="PREFECT_API_AUTH_STRING", repr=False)
+
+    @property
+    def mlflow_pages(self) -> str | None:
+        """Where people open the tracking server, which may have another name for them; None where there is none."""
+        return self.mlflow_tracking_uri and (self.mlflow_url or self.mlflow_tracking_uri)
 
     @classmethod
     def load(cls, root: Path | None = None) -> Settings:
         """Read the settings; an address that the environment leaves open is that of the servers of `digits up`.
+
+        MLflow asks the environment alone for the account: that of ``.env`` stands there afterwards, for this process
+        and those that it starts.
 
         Parameters
         ----------
@@ -147,6 +165,11 @@ class Settings(BaseSettings):
         """
         folder = root or Path()
         settings = cls._read(folder / ".env")
+        account = {
+            _MLFLOW_USERNAME: settings.mlflow_tracking_username,
+            _MLFLOW_PASSWORD: settings.mlflow_tracking_password,
+        }
+        os.environ.update({name: value for name, value in account.items() if value})
         if (servers := LocalServers.running(folder / SERVERS)) is None:
             return settings
         found = {

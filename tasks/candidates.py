@@ -18,6 +18,7 @@ from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerDied, Workers
 from digits.project import Project
 from digits.registry.version import ModelVersion
+from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
 from digits.steps.candidates import Fitted
 from tasks.memory import fit_stage, record
@@ -77,7 +78,7 @@ def evaluate(
     name = dataset.lower().replace("_", "-")
     create_markdown_artifact(
         key=f"run-{name}",
-        markdown=summary(project, done, memory=memory, parent=parent),
+        markdown=summary(project, done, memory=memory, parent=parent, pages=Settings.load(project.root).mlflow_pages),
         description=f"Where the results for {dataset} are to be read",
     )
     create_table_artifact(

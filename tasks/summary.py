@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
+from digits.experiments.views import run_address
 from digits.project import Project
 
 __all__ = ["summary"]
 
 
-def summary(project: Project, evaluation: Evaluation, *, memory: Tracking, parent: str) -> str:
+def summary(project: Project, evaluation: Evaluation, *, memory: Tracking, parent: str, pages: str | None) -> str:
     """Return the best candidate and links to the run in MLflow, the report and the Data Docs.
 
-    A browser opens no file of this machine from a page of a server: the paths stand there to be copied, and the report
-    is also among the artifacts of the run in MLflow.
+    `pages` is where people open MLflow, see `Settings.mlflow_pages`. A browser opens no file of this machine from a
+    page of a server: the paths stand there to be copied, and the report is also among the artifacts of the run in
+    MLflow.
     """
     best, dataset = evaluation.best, memory.dataset
     report, docs = project.report(dataset), project.docs(dataset) / "index.html"
@@ -24,8 +26,8 @@ def summary(project: Project, evaluation: Evaluation, *, memory: Tracking, paren
         "| | |",
         "|---|---|",
     ]
-    if memory.uri.startswith("http"):
-        page = f"{memory.uri.rstrip('/')}/#/experiments/{memory.experiment_id}/runs/{parent}"
+    if pages and pages.startswith("http"):
+        page = f"{pages.rstrip('/')}/{run_address(memory.experiment_id, parent)}"
         lines += [f"| Run in MLflow | [{parent}]({page}) |"]
         lines += [f"| Report | [{report.name}]({page}/artifacts/{report.name}), `{report}` |"]
     else:

@@ -36,7 +36,7 @@ def ui(*, port: Annotated[int, Parameter(validator=Number(gte=1, lte=65535))] = 
     from socket import socket
 
     project = Project.find()
-    if server := Settings.load(project.root).mlflow_tracking_uri:
+    if server := Settings.load(project.root).mlflow_pages:
         raise ServerError(f"an MLflow server has the experiments: open {server} (MLFLOW_TRACKING_URI, or `digits up`)")
     with socket() as probe:
         if probe.connect_ex((LOOPBACK, port)) == 0:
