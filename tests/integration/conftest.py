@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -9,8 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +103,27 @@ class Team:
         Stands in for the service of that name.
     home
         An empty home, and a place for what they say.
+    notify_url
+        Where notifications are posted to.
     inside
         What goes before a command of our own image, given its environment, to run it in a container.
     """
 
     def __init__(
-        self, root: Path, *, postgres: Postgres, home: Path, inside: Callable[[dict[str, str]], list[str]] | None = None
+        self,
+        root: Path,
+        *,
+        postgres: Postgres,
+        home: Path,
+        notify_url: str = "",
+        inside: Callable[[dict[str, str]], list[str]] | None = None,
     ) -> None:
         self.root, self.home = root, home
         self._postgres, self._inside = postgres, inside
         blank = re.findall(r"^([A-Z_]+)=$", (ROOT / "docker/.env.example").read_text(encoding="utf-8"), re.MULTILINE)
-        self.values = {name: secrets.token_hex(12) for name in blank} | {"STORE_ACCESS_KEY": "digits"}
+        # People call this machine by another name than the servers do.
+        given = {"STORE_ACCESS_KEY": "digits", "LISTEN": "localhost", "DIGITS_NOTIFY_URL": notify_url}
+        self.values = {name: secrets.token_hex(12) for name in blank} | given
         self._ports = {port: str(free_port()) for port in PORTS} | {"5432": str(postgres.port)}
         compose = (ROOT / "docker/compose.yaml").read_text(encoding="utf-8")
         filled = re.sub(r"\$\{(\w+):([?-])([^}]*)\}", self._value, compose)
@@ -168,7 +181,7 @@ class Team:
         values = {name: self._here(value) for name, value in self._services[service].get("environment", {}).items()}
         hosts = {name: "127.0.0.1" for name, value in values.items() if name.endswith("HOST") and value in SERVICES}
         path = f"{Path(sys.executable).parent}:{self._postgres.programs}:{os.environ['PATH']}"
-        own = {"PATH": path, "HOME": str(self.home), "DVC_GLOBAL_CONFIG_DIR": "docker/dvc", "DIGITS_WORKERS": "1"}
+        own = {"PATH": path, "HOME": str(self.home), "DIGITS_WORKERS": "1"}
         if not self._inside:
             own["PYTHONPATH"] = str(self.root)  # `digits` is this checkout's, as in the image
         return {**own, **values, **hosts}
@@ -196,8 +209,12 @@ class Team:
 
     def train(self) -> str:
         """Let the worker run the deployment now, and return the id of the flow run."""
-        deployment = self.prefect("GET", "deployments/name/train/train-digits")["id"]
-        return str(self.prefect("POST", f"deployments/{deployment}/create_flow_run", state={"type": "SCHEDULED"})["id"])
+        return self.run("train/train-digits")
+
+    def run(self, deployment: str, state: str = "SCHEDULED") -> str:
+        """Make a run of a deployment, which the worker takes if it is scheduled, and return its id."""
+        found = self.prefect("GET", f"deployments/name/{deployment}")["id"]
+        return str(self.prefect("POST", f"deployments/{found}/create_flow_run", state={"type": state})["id"])
 
     def end_of(self, run: str, seconds: float = 400) -> str:
         """Wait until a flow run has ended, and return how."""
@@ -241,6 +258,26 @@ class Team:
 def make_team() -> type[Team]:
     """Return what makes the servers of a team."""
     return Team
+
+
+@pytest.fixture(scope="module")
+def heard() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Start an HTTP server for notifications; return its address and what it hears."""
+    messages: list[dict[str, str]] = []
+
+    class Ear(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", messages
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,13 @@ FAMILIES = {"decision_tree": {"components": 10}, "mlp": {"epochs": 40, "hidden":
 
 @pytest.fixture(scope="module")
 def team(
-    root: Path, make_checkout: Any, make_team: Any, postgres: Any, tmp_path_factory: pytest.TempPathFactory
+    *,
+    root: Path,
+    make_checkout: Any,
+    make_team: Any,
+    postgres: Any,
+    heard: Any,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Any]:
     """Return the servers of a team, all of them up."""
     checkout = make_checkout(FAMILIES)
@@ -32,7 +38,10 @@ def team(
     for name in ("docker", "flows", "scripts", "tasks"):
         shutil.copytree(root / name, checkout.root / name)
     shutil.copy(root / "prefect.yaml", checkout.root)
-    team = make_team(checkout.root, postgres=postgres, home=tmp_path_factory.mktemp("team"))
+    with (checkout.root / ".dvc/config").open("a", encoding="utf-8") as config:  # as the README advises
+        config.write("    remote = shared\n['remote \"shared\"']\n    url = /nowhere\n")
+    shutil.copy(root / "docker/dvc/config", checkout.root / ".dvc/config.local")  # as in the image
+    team = make_team(checkout.root, postgres=postgres, home=tmp_path_factory.mktemp("team"), notify_url=heard[0])
     team.checkout, team.postgres = checkout, postgres
     try:
         team.up()
@@ -53,6 +62,9 @@ def test_a_deployed_flow_runs_through_the_servers_of_the_compose_file(team: Any)
     assert team.mlflow("GET", "registered-models/alias", **named)["model_version"]["version"] == "1"
     candidates = team.runs("tags.kind = 'candidate'")
     assert {candidate["info"]["status"] for candidate in candidates} == {"FINISHED"}
+    artifacts = team.prefect("POST", "artifacts/filter", flow_runs={"id": {"any_": [run]}})
+    (links,) = [item["data"] for item in artifacts if item["key"] == "run-digits"]
+    assert f"({team.url('mlflow').replace('127.0.0.1', 'localhost')}/#/experiments/" in links
     plots = team.mlflow("GET", "artifacts/list", run_id=candidates[0]["info"]["run_id"], path="plots")["files"]
     assert any(item["path"].endswith(".png") for item in plots)
     assert any(item["Key"].endswith("plots") or "/plots/" in item["Key"] for item in _objects(team, "mlflow"))
@@ -84,8 +96,21 @@ def test_a_wrong_password_is_one_line(team: Any) -> None:
         assert name in done.stderr
 
 
+def test_a_wrong_password_of_a_database_is_one_line(team: Any) -> None:
+    """`prepare` names each user whom PostgreSQL does not let in, and the variable; nothing is migrated."""
+    wrong = {"PGPASSWORD": "wrong", "PREFECT_SERVER_DATABASE_PASSWORD": "wrong"}
+    given = {**team.environment("prepare"), **wrong}
+    done = subprocess.run(
+        ["sh", "docker/prepare.sh"], cwd=team.root, env=given, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    for line, user in zip(done.stderr.splitlines(), ("mlflow", "prefect"), strict=True):
+        assert line.startswith(f"prepare: PostgreSQL does not let the user {user} into the database {user} (")
+        assert f"{user.upper()}_DB_PASSWORD" in line
+
+
 def test_results_travel_through_the_store(team: Any) -> None:
-    """`dvc push` in the worker's checkout puts the snapshot into the bucket of the compose file."""
+    """`dvc push` in the worker's checkout puts the snapshot into the bucket of the compose file, and nowhere else."""
     command = ["dvc", "push", "--quiet", "split@digits", "--with-deps"]
     done = subprocess.run(
         command, cwd=team.root, env=team.environment("worker"), capture_output=True, text=True, check=False

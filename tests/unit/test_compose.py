@@ -71,3 +71,17 @@ def test_every_service_is_watched_or_ends(services: Any) -> None:
             assert "healthcheck" in service, name
         else:
             assert (service["restart"], waited_for[name]) == ("no", "service_completed_successfully")
+
+
+def test_people_are_given_addresses_that_they_can_open(services: Any) -> None:
+    """Links to both servers go to what is published on this machine, not to names that containers alone know."""
+    published = {name: services[name]["ports"][0].rpartition(":")[0] for name in ("mlflow", "prefect")}
+    assert services["worker"]["environment"]["DIGITS_MLFLOW_URL"] == f"http://{published['mlflow']}"
+    assert services["prefect"]["environment"]["PREFECT_UI_URL"] == f"http://{published['prefect']}"
+
+
+def test_what_is_set_for_deploying_reaches_deploy(services: Any) -> None:
+    """Whom to tell and which pool: what `deploy` does not hear of, it would take away with each start."""
+    given = services["deploy"]["environment"]
+    assert given["DIGITS_NOTIFY_URL"] == "${DIGITS_NOTIFY_URL:-}"
+    assert given["DIGITS_WORK_POOL"] == "${DIGITS_WORK_POOL:-digits}"
