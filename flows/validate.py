@@ -27,9 +27,16 @@ def validate(dataset: str = "all") -> list[str]:
     ------
     ContractViolation
         A snapshot breaks a rule; the others have been looked at as well.
+    MissingError
+        There is no snapshot. A run that has looked at nothing does not end well: "not yet" and "lost" look the same
+        from here, and whoever hears of no fault takes it that the data is whole.
     """
     project = Project.find()
     names = [name for name in project.datasets() if project.snapshot(name).exists()] if dataset == "all" else [dataset]
+    if not names:
+        raise MissingError(
+            "no dataset has a snapshot to look at; the next training makes one, or `digits ingest DATASET`"
+        )
     states = {name: judge(name, return_state=True) for name in names}
     faults = [state.result(raise_on_failure=False) for state in states.values() if not state.is_completed()]
     for kind in (ContractViolation, MissingError, Exception):

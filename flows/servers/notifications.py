@@ -29,8 +29,12 @@ _NOTICES = {
     "digits: promoted": (PROMOTED, "A version for {{ event.resource.name }} was promoted"),
     "digits: rolled back": (ROLLED_BACK, "{{ event.resource.name }} was rolled back"),
 }
+#: Longer than any start takes: of an image that is pulled, of a process on a busy machine.
+START = timedelta(minutes=10)
+
 _TO_PEOPLE = "Tells whom DIGITS_NOTIFY_URL named when digits deploy was last called"
-_RUN_FAILED, _RUN_DIED = "digits: run failed", "digits: run died"
+_RUN_FAILED, _RUN_DIED, _RUN_UNBORN = "digits: run failed", "digits: run died", "digits: run did not start"
+_ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
 def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str | None) -> list[str]:
@@ -45,11 +49,11 @@ def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str |
     notify_url
         Where a JSON object with ``subject`` and ``text`` is posted to; None takes the notifications away.
     """
-    wanted = [_died(pool)]
+    wanted = [_died(pool), _unborn(pool)]
     if notify_url is not None:
         block = _block(notify_url)
         wanted += [_failed(pool, block), *(_notice(name, block) for name in _NOTICES)]
-    known = {name: client.read_automations_by_name(name) for name in (_RUN_DIED, _RUN_FAILED, *_NOTICES)}
+    known = {name: client.read_automations_by_name(name) for name in (_RUN_DIED, _RUN_UNBORN, _RUN_FAILED, *_NOTICES)}
     for automation in wanted:
         if found := known.pop(automation.name):
             client.update_automation(found[0].id, automation)
@@ -114,26 +118,52 @@ def _failed(pool: str, block: UUID) -> AutomationCore:
 
 def _died(pool: str) -> AutomationCore:
     alive = "prefect.flow-run.heartbeat"
-    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
-    return AutomationCore(
+    return _crashes(
+        pool,
         name=_RUN_DIED,
         description="A run that gives no sign of life any more is shown as crashed",
+        after=alive,
+        expect={alive, *_ENDS},
+        within=SILENCE,
+        message=f"No sign of life for {SILENCE.seconds} s: its process has died",
+    )
+
+
+def _unborn(pool: str) -> AutomationCore:
+    return _crashes(
+        pool,
+        name=_RUN_UNBORN,
+        description="A run that a worker has taken and does not start is shown as crashed",
+        after="prefect.flow-run.Pending",
+        expect={"prefect.flow-run.Running", "prefect.flow-run.Scheduled", *_ENDS},
+        within=START,
+        message=f"Not started within {START.seconds // 60} minutes: the worker that took it has died",
+    )
+
+
+def _crashes(
+    pool: str, *, name: str, description: str, after: str, expect: set[str], within: timedelta, message: str
+) -> AutomationCore:
+    """Return what shows a run as crashed when, after an event of it, nothing that was expected comes in time."""
+    return AutomationCore(
+        name=name,
+        description=description,
         trigger=EventTrigger(
-            after={alive},
-            expect={alive, *ends},
+            after={after},
+            expect=expect,
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             match_related=_of(pool),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=SILENCE,
+            within=within,
         ),
         actions=[
             ChangeFlowRunState(
                 name="Crashed",
                 state=StateType.CRASHED,
                 force=False,  # by the rules: its place under the concurrency limit is free again
-                message=f"No sign of life for {SILENCE.seconds} s: its process has died",
+                message=message,
             )
         ],
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 from mlflow import MlflowClient  # noqa: TID253 - these tests need it
 
@@ -48,6 +49,36 @@ def team(
         yield team
     finally:
         team.down()
+
+
+def test_a_look_at_nothing_is_told(team: Any, heard: Any) -> None:
+    """Before there is a snapshot `validate` fails and says so; `deploy` knows whom to tell, with a link for people."""
+    run = team.run("validate/validate")
+    assert team.end_of(run) == "FAILED"
+    end = time.monotonic() + 60
+    while not heard[1]:
+        assert time.monotonic() < end, team.log("prefect")
+        time.sleep(0.3)
+    (message,) = heard[1]
+    assert message["subject"] == "validate all: Failed"
+    assert "no dataset has a snapshot to look at" in message["text"]
+    page = team.url("prefect").replace("127.0.0.1", "localhost")
+    assert message["text"].endswith(f"{page}/runs/flow-run/{run}")
+
+
+def test_a_run_that_its_worker_never_started_is_shown_as_crashed(team: Any) -> None:
+    """A worker that dies between taking a run and starting it leaves it pending: in time, that is seen."""
+    name = "digits: run did not start"
+    (automation,) = team.prefect("POST", "automations/filter", automations={"name": {"any_": [name]}})
+    hasty = {key: automation[key] for key in ("name", "description", "trigger", "actions")}
+    hasty["trigger"]["within"] = 10
+    answer = httpx.put(
+        f"{team.url('prefect')}/api/automations/{automation['id']}",
+        auth=("admin", team.values["PREFECT_PASSWORD"]),
+        json=hasty,
+    )
+    assert answer.is_success, answer.text
+    assert team.end_of(team.run("validate/validate", state="PENDING"), seconds=120) == "CRASHED"
 
 
 def test_a_deployed_flow_runs_through_the_servers_of_the_compose_file(team: Any) -> None:
