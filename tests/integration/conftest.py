@@ -178,7 +178,9 @@ class Team:
 
     def environment(self, service: str) -> dict[str, str]:
         """Return the environment of a service, and nothing of this process's beside it."""
-        values = {name: self._here(value) for name, value in self._services[service].get("environment", {}).items()}
+        values = {
+            name: self._here(value or "") for name, value in self._services[service].get("environment", {}).items()
+        }
         hosts = {name: "127.0.0.1" for name, value in values.items() if name.endswith("HOST") and value in SERVICES}
         path = f"{Path(sys.executable).parent}:{self._postgres.programs}:{os.environ['PATH']}"
         own = {"PATH": path, "HOME": str(self.home), "DIGITS_WORKERS": "1"}

@@ -58,3 +58,10 @@ def test_the_image_holds_what_runs_and_no_secret(container: str) -> None:
     assert {"digits", "flows", "params.yaml", "prefect.yaml"} <= set(said)
     assert not {".git", ".env", "tests", ".venv"} & set(said)
     assert "ModuleNotFoundError: No module named 'pytest'" in said
+
+
+def test_results_go_to_the_store_of_the_containers(container: str) -> None:
+    """A default remote that somebody has committed with the checkout is not DVC's in the image."""
+    script = "printf '[core]\\n    remote = shared\\n' > .dvc/config && dvc config core.remote"
+    command = [*_run(container), "sh", "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "store\n"
