@@ -61,7 +61,7 @@ def run(dataset: str, *, json: bool = False) -> None:
 
         show(trained.evaluation.path, json=True)
     else:
-        _show_all(trained, project=project, dataset=dataset, server=settings.mlflow_tracking_uri)
+        _show_all(trained, project=project, dataset=dataset, server=settings.mlflow_pages)
 
 
 def _require(settings: Settings) -> None:
@@ -71,7 +71,7 @@ def _require(settings: Settings) -> None:
 
 
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
-    from flows.servers.private import prefect_server, quiet_console
+    from flows.servers.private import BY_HAND, prefect_server, quiet_console
 
     with (
         only_one(project.state / "run.lock"),
@@ -79,11 +79,14 @@ def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
     ):
         _prepare(workers, project=project, dataset=dataset, settings=settings)
+        from prefect import tags
+
         from flows.train import train_with
 
         quiet_console()
         server.wait_until_healthy()
-        return train_with(settings)(dataset)
+        with tags(BY_HAND):
+            return train_with(settings)(dataset)
 
 
 def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.types import SecretDict
 
+from flows.servers.private import BY_HAND
 from tasks.notices import CONTRACT_VIOLATED, PROMOTED, PROMOTION_REFUSED, ROLLED_BACK
 
 __all__ = ["apply_automations"]
@@ -49,10 +50,11 @@ def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str |
     notify_url
         Where a JSON object with ``subject`` and ``text`` is posted to; None takes the notifications away.
     """
-    wanted = [_died(pool), _unborn(pool)]
+    of_pool = f"prefect.work-pool.{client.read_work_pool(pool).id}"
+    wanted = [_died([of_pool, f"prefect.tag.{BY_HAND}"]), _unborn([of_pool])]
     if notify_url is not None:
         block = _block(notify_url)
-        wanted += [_failed(pool, block), *(_notice(name, block) for name in _NOTICES)]
+        wanted += [_failed([of_pool], block), *(_notice(name, block) for name in _NOTICES)]
     known = {name: client.read_automations_by_name(name) for name in (_RUN_DIED, _RUN_UNBORN, _RUN_FAILED, *_NOTICES)}
     for automation in wanted:
         if found := known.pop(automation.name):
@@ -94,14 +96,14 @@ def _notice(name: str, block: UUID) -> AutomationCore:
     )
 
 
-def _failed(pool: str, block: UUID) -> AutomationCore:
+def _failed(of: list[str], block: UUID) -> AutomationCore:
     return AutomationCore(
         name=_RUN_FAILED,
         description=_TO_PEOPLE,
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_of(pool),
+            match_related=ResourceSpecification({"prefect.resource.id": of}),
             posture=Posture.Reactive,
             threshold=1,
             within=timedelta(0),
@@ -116,10 +118,10 @@ def _failed(pool: str, block: UUID) -> AutomationCore:
     )
 
 
-def _died(pool: str) -> AutomationCore:
+def _died(of: list[str]) -> AutomationCore:
     alive = "prefect.flow-run.heartbeat"
     return _crashes(
-        pool,
+        of,
         name=_RUN_DIED,
         description="A run that gives no sign of life any more is shown as crashed",
         after=alive,
@@ -129,9 +131,9 @@ def _died(pool: str) -> AutomationCore:
     )
 
 
-def _unborn(pool: str) -> AutomationCore:
+def _unborn(of: list[str]) -> AutomationCore:
     return _crashes(
-        pool,
+        of,
         name=_RUN_UNBORN,
         description="A run that a worker has taken and does not start is shown as crashed",
         after="prefect.flow-run.Pending",
@@ -142,9 +144,12 @@ def _unborn(pool: str) -> AutomationCore:
 
 
 def _crashes(
-    pool: str, *, name: str, description: str, after: str, expect: set[str], within: timedelta, message: str
+    of: list[str], *, name: str, description: str, after: str, expect: set[str], within: timedelta, message: str
 ) -> AutomationCore:
-    """Return what shows a run as crashed when, after an event of it, nothing that was expected comes in time."""
+    """Return what shows a run as crashed when, after an event of it, nothing that was expected comes in time.
+
+    `of` are the ids of pools and tags, one of which such a run has.
+    """
     return AutomationCore(
         name=name,
         description=description,
@@ -152,7 +157,7 @@ def _crashes(
             after={after},
             expect=expect,
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_of(pool),
+            match_related=ResourceSpecification({"prefect.resource.id": of}),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -167,7 +172,3 @@ def _crashes(
             )
         ],
     )
-
-
-def _of(pool: str) -> ResourceSpecification:
-    return ResourceSpecification({"prefect.resource.role": "work-pool", "prefect.resource.name": pool})

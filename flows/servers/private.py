@@ -25,7 +25,7 @@ from digits.servers import LOOPBACK, prefect_command, prefect_environment
 from digits.settings import Settings, environment_without, prepare_environment
 from flows.servers.ports import free_port
 
-__all__ = ["HEARTBEAT_SECONDS", "Server", "prefect_server", "private_server", "quiet_console"]
+__all__ = ["BY_HAND", "HEARTBEAT_SECONDS", "Server", "prefect_server", "private_server", "quiet_console"]
 
 #: A server that lives as long as one run has nothing to schedule and nobody to notify.
 _NO_SERVICES = {
@@ -35,6 +35,9 @@ _NO_SERVICES = {
 
 #: A flow run that is cut off with its machine is noticed when these stop; Prefect takes no number below 30.
 HEARTBEAT_SECONDS = "30"
+
+#: Tag of the flow runs that a person's command is: no worker would notice their deaths.
+BY_HAND = "digits-by-hand"
 
 START_SECONDS, STOP_SECONDS, HEALTH_SECONDS, POLL_SECONDS = 180.0, 10.0, 5.0, 0.1
 

@@ -213,10 +213,11 @@ class Team:
         """Let the worker run the deployment now, and return the id of the flow run."""
         return self.run("train/train-digits")
 
-    def run(self, deployment: str, state: str = "SCHEDULED") -> str:
+    def run(self, deployment: str, state: str = "SCHEDULED", **parameters: Any) -> str:
         """Make a run of a deployment, which the worker takes if it is scheduled, and return its id."""
         found = self.prefect("GET", f"deployments/name/{deployment}")["id"]
-        return str(self.prefect("POST", f"deployments/{found}/create_flow_run", state={"type": state})["id"])
+        asked = {"state": {"type": state}, "parameters": parameters}
+        return str(self.prefect("POST", f"deployments/{found}/create_flow_run", **asked)["id"])
 
     def end_of(self, run: str, seconds: float = 400) -> str:
         """Wait until a flow run has ended, and return how."""

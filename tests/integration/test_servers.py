@@ -11,13 +11,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -92,26 +90,6 @@ class Served:
     def client(self) -> mlflow.MlflowClient:
         """Return a client of the MLflow server."""
         return mlflow.MlflowClient(self.mlflow, registry_uri=self.mlflow)
-
-
-@pytest.fixture(scope="module")
-def heard() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Start an HTTP server for notifications; return its address and what it hears."""
-    messages: list[dict[str, str]] = []
-
-    class Ear(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/hook", messages
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +247,15 @@ def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> No
 
 
 def test_a_run_that_dies_without_a_word_is_shown_as_crashed(served: Served) -> None:
-    """Killed together with the worker that would say so: its silence tells, and its place is free again."""
+    """Killed together with the worker that would say so: its silence tells, and its place is free again.
+
+    So does that of a run in a terminal, which no worker looks after.
+    """
+    by_hand = served.checkout.start("run", "digits")
+    tagged = {"tags": {"all_": ["digits-by-hand"]}, "state": {"type": {"any_": ["RUNNING"]}}}
+    (run_by_hand,) = served.until(lambda: served.ask("flow_runs/filter", flow_runs=tagged) or None, seconds=60)
+    time.sleep(2)  # for its first sign
+    by_hand.kill()
     served.checkout.params(fit={"seed": 4})
     run_id = served.start("train-digits")
     served.until(lambda: "ingest digits" in served.tasks(run_id) or None, seconds=120)
@@ -278,9 +264,10 @@ def test_a_run_that_dies_without_a_word_is_shown_as_crashed(served: Served) -> N
     for process in (worker, *runs):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    run = served.end_of(run_id, seconds=240)
-    assert run["state_type"] == "CRASHED"
-    assert "No sign of life for 90 s" in run["state"]["message"]
+    for number in (run_by_hand["id"], run_id):
+        run = served.end_of(number, seconds=240)
+        assert run["state_type"] == "CRASHED"
+        assert "No sign of life for 90 s" in run["state"]["message"]
     assert served.end_of(served.start("train-digits"))["state_type"] == "COMPLETED"
 
 

@@ -51,17 +51,20 @@ def team(
         team.down()
 
 
-def test_a_look_at_nothing_is_told(team: Any, heard: Any) -> None:
-    """Before there is a snapshot `validate` fails and says so; `deploy` knows whom to tell, with a link for people."""
+def test_a_look_at_nothing_says_so_and_a_failure_is_told(team: Any, heard: Any) -> None:
+    """Before there is a snapshot all of them are none, and one is missed; `deploy` knows whom to tell, with a link."""
     run = team.run("validate/validate")
+    assert team.end_of(run) == "COMPLETED"
+    assert team.prefect("GET", f"flow_runs/{run}")["state_name"] == "Nothing to look at"
+    run = team.run("validate/validate", dataset="digits")
     assert team.end_of(run) == "FAILED"
     end = time.monotonic() + 60
     while not heard[1]:
         assert time.monotonic() < end, team.log("prefect")
         time.sleep(0.3)
     (message,) = heard[1]
-    assert message["subject"] == "validate all: Failed"
-    assert "no dataset has a snapshot to look at" in message["text"]
+    assert message["subject"] == "validate digits: Failed"
+    assert "digits ingest digits" in message["text"]
     page = team.url("prefect").replace("127.0.0.1", "localhost")
     assert message["text"].endswith(f"{page}/runs/flow-run/{run}")
 
