@@ -18,6 +18,7 @@ from digits.project import Project
 from digits.settings import Settings
 from digits.steps import tuning as steps
 from digits.steps.memory import tracking
+from flows.dead_pipelines import FLOW_RUN
 from tasks.data import ingest, split, validate
 from tasks.tuning import trial
 
@@ -47,9 +48,7 @@ def tune(dataset: str, family: str, trials: int) -> Tuned:
         rows = split(snapshot, validate(snapshot))
         search = steps.study(project, dataset, family, split=rows)
         memory = tracking(project, steps.experiment(dataset), settings=settings)
-        parent = memory.start_tuning_run(
-            family, snapshot=snapshot, tags={**project.git_tags(), "prefect.flow_run_id": flow_run.id}
-        )
+        parent = memory.start_tuning_run(family, snapshot=snapshot, tags={**project.git_tags(), FLOW_RUN: flow_run.id})
         with memory.finishing(parent):
             seed = project.params(dataset).fit.seed
             futures = [

@@ -196,6 +196,7 @@ def test_a_killed_worker_costs_a_retry_and_the_results_are_those_of_one_machine(
 def test_a_fit_that_every_worker_dies_of_is_given_up(cluster: _Cluster, member: Any, prefect_url: str) -> None:
     """One death more than the scheduler allows: the family fails in a line, the others stay, nothing stays running."""
     member.families({"logistic_regression": {}, **SLOW})
+    member.params(fit={"seed": 1})  # nobody remembers these fits
     process, killed = member.start("run", "digits", "--json"), list[str]()
     for _ in range(2):
         run = _await_fit(process, cluster, "random_forest", but=killed)
@@ -294,7 +295,7 @@ def test_a_fit_ends_with_its_pipeline_run_on_whatever_host(member: Any, rows: Sp
         parent=parent,
         snapshot=rows.snapshot,
         n_samples=1000,
-        fingerprint=candidates.fingerprint_of(params, "decision_tree", data=rows.digest),
+        fingerprint=candidates.fingerprint_of(params, "logistic_regression", data=rows.digest),
         tags={"process": "elsewhere/1/1.00"},
     )
     assert memory.reconcile() == []
