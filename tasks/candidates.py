@@ -54,7 +54,6 @@ def evaluate(
 ) -> Evaluation:
     """Score every candidate on the test rows and rank them by their validation scores; tell DVC what came out."""
     project, dataset = Project.find(), rows.snapshot.dataset
-    params = project.params(dataset).evaluate
     done = evaluation.evaluate(
         project, dataset, fitted=fitted, failed=failed, memory=memory, workers=workers, parent=parent
     )
@@ -71,7 +70,7 @@ def evaluate(
             return []
         current = candidates.current(project, dataset, [item.candidate for item in fitted])
         fits = [fit_stage(dataset, candidate.family) for candidate in current]
-        whole = not done.failed and evaluation.is_current(project, dataset, done, params=params)
+        whole = not done.failed and evaluation.is_current(project, dataset, done)
         return [*fits, f"evaluate@{dataset}"] if whole else fits
 
     record(project.root, stages=stages)

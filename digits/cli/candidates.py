@@ -96,7 +96,6 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
         Print the leaderboard as JSON.
     """
     project = Project.find()
-    params = project.params(dataset)
     memory = tracking(project, dataset, settings=Settings.load(project.root))
     if is_stage_of_dvc():
         _ensure_locked(project, library_versions(reachable(assess.__module__, below="digits.experiments")))
@@ -108,7 +107,7 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
     show(done.path, json=json)
     if unscored := [f"{family} ({reason})" for family, reason in done.failed.items() if family not in missing]:
         raise FitFailed(f"cannot be scored: {'; '.join(unscored)}; the others are")
-    if not evaluation.is_current(project, dataset, done, params=params.evaluate):
+    if not evaluation.is_current(project, dataset, done):
         raise FitFailed("params, code or candidates were changed while they were scored; run again")
 
 

@@ -28,6 +28,11 @@ class Claim:
     p_value: float
     rejected: bool
 
+    @property
+    def verdict(self) -> str:
+        """The answer in words; a claim that is not rejected is not proven."""
+        return "rejected" if self.rejected else "not rejected"
+
     @classmethod
     def of(cls, accuracy: float, *, n_correct: int, n_samples: int, confidence: float) -> Self:
         """Hold a claimed accuracy against how many of so many were right."""

@@ -7,30 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digits.data.split import Split
-from digits.errors import FitFailed, MissingError, ParamsError
+from digits.errors import FitFailed, MissingError
 from digits.experiments.assessment import EvaluateParams
 from digits.experiments.candidate import Candidate
 from digits.experiments.claim import Claim
 from digits.experiments.code import code_digests, reachable
 from digits.experiments.comparison import Comparison, better_than, compare, tied_with
+from digits.experiments.label_errors import wrong_labels
 from digits.experiments.leaderboard import Row, ranked
 from digits.experiments.overview import pictures_of
 from digits.experiments.scores import forget_others, read_conditions, read_cost, read_metrics, read_predicted
 from digits.files import write_json
 
 __all__ = ["Evaluation", "evaluate", "last_evaluation", "read_evaluation"]
-
-log = logging.getLogger(__name__)
 
 DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
@@ -184,13 +181,11 @@ def evaluate(
     ------
     FitFailed
         There is no candidate at all.
-    ParamsError
-        The snapshot does not have the rows whose labels are said to be wrong.
     """
     if not candidates:
         reasons = "; ".join(f"{family}: {reason}" for family, reason in failed.items())
         raise FitFailed(f"no family gave a candidate ({reasons})")
-    wrong_labels, kept = _wrong_labels(split, params), set(reused)
+    kept, wrong = set(reused), wrong_labels(split, params.label_errors)
     rows = ranked(_row(path, candidate, reused=candidate.family in kept) for candidate in candidates)
     best = rows[0]
     labels = np.asarray(split.snapshot.labels())[split.test()]
@@ -203,7 +198,7 @@ def evaluate(
             row,
             tied=row.family in tied,
             better=row.family in better,
-            on_label_errors=int(np.sum(wrong_labels & (predicted[row.family] != labels))),
+            on_label_errors=int(np.sum(wrong & (predicted[row.family] != labels))),
         )
         for row in rows
     )
@@ -217,7 +212,7 @@ def evaluate(
         claim=Claim.of(
             params.claim, n_correct=scored.n_correct, n_samples=scored.n_samples, confidence=scored.confidence
         ),
-        n_label_errors=int(wrong_labels.sum()),
+        n_label_errors=int(wrong.sum()),
     )
     forget_others(path, families={row.family for row in rows})
     content = _description(evaluation, split=split)
@@ -226,22 +221,6 @@ def evaluate(
     write_json(path / METRICS, _figures(evaluation))
     write_json(path / DESCRIPTION, {**content, "pictures": pictures_of(path)})
     return evaluation
-
-
-def _wrong_labels(split: Split, params: EvaluateParams) -> NDArray[np.bool_]:
-    """Return which test rows are known to have a wrong label, ``(n_test,)`` bool."""
-    dataset, n_samples, named = split.snapshot.dataset, split.snapshot.n_samples, set(params.label_errors)
-    if beyond := sorted(row for row in named if row >= n_samples):
-        raise ParamsError(
-            f"label_errors of {dataset} hold {', '.join(map(str, beyond))}, wanted rows of the snapshot, 0 to "
-            f"{n_samples - 1}; mend datasets.{dataset}.evaluate.label_errors in params.yaml"
-        )
-    wrong: NDArray[np.bool_] = np.isin(split.test(), params.label_errors)
-    if others := len(named) - int(wrong.sum()):
-        log.warning(
-            "%d of the %d label_errors of %s are no test rows: no figure counts them", others, len(named), dataset
-        )
-    return wrong
 
 
 def _row(path: Path, candidate: Candidate, *, reused: bool) -> Row:

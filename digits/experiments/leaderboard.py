@@ -73,6 +73,11 @@ class Row:
         return self.test.accuracy_interval[1]
 
     @property
+    def mistakes(self) -> int:
+        """Number of test images that it reads wrongly."""
+        return self.test.n_samples - self.test.n_correct
+
+    @property
     def against_best(self) -> str:
         """What the test rows say of it and the best by validation, in a word; nothing where the best is better."""
         return "better" if self.better else "tied" if self.tied else ""
@@ -95,7 +100,7 @@ class Row:
             "tied": self.tied,
             "better": self.better,
             "against_best": self.against_best,
-            "mistakes": self.test.n_samples - self.test.n_correct,
+            "mistakes": self.mistakes,
             "mistakes_on_label_errors": self.on_label_errors,
             "run_id": self.candidate.run_id,
             "reused": self.reused,

@@ -93,14 +93,13 @@ def note(evaluation: Evaluation, *, experiment_id: str, run_id: str | None = Non
             f"| {row.test.log_loss:.4f} | {1e6 * row.cost.batch_seconds:,.0f} µs |"
         )
     if evaluation.n_label_errors:
-        mistakes = best.test.n_samples - best.test.n_correct
         lines.append(
             f"\n{evaluation.n_label_errors} test labels are known to be wrong: {best.on_label_errors} of the "
-            f"{mistakes} mistakes of {best.family} are on them."
+            f"{best.mistakes} mistakes of {best.family} are on them."
         )
     claim = evaluation.claim
     lines.append(
-        f"\nThe claim of {percentage(claim.accuracy)} accuracy is {'rejected' if claim.rejected else 'not rejected'} "
+        f"\nThe claim of {percentage(claim.accuracy)} accuracy is {claim.verdict} "
         f"(exact binomial test, p = {claim.p_value:.2g})."
     )
     lines += [f"\n{family}: {reason}" for family, reason in evaluation.failed.items()]

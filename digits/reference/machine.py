@@ -71,11 +71,10 @@ def claimed(split: Split, options: Options, **params: Any) -> Outcome:
     each = read_by_range(images.X, images.y, make=lambda: SVC(**params))
     for end, right in zip(RANGES, each, strict=True):
         claim = Claim.of(options.claim, n_correct=int(right.sum()), n_samples=len(right), confidence=options.confidence)
-        verdict = "rejected" if claim.rejected else "not rejected"
         metrics |= {f"accuracy_after_{end}": float(right.mean()), f"p_value_after_{end}": claim.p_value}
         lines.append(
             f"Rows 1 to {end:,} to learn from, {len(right):,} to test: {right.sum():,} right, {right.mean():.2%}; "
-            f"exact binomial test, p = {claim.p_value:.3g}: {verdict}."
+            f"exact binomial test, p = {claim.p_value:.3g}: {claim.verdict}."
         )
     text = "\n".join(lines)
     accuracy = float(np.mean([right.mean() for right in each]))

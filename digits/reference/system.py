@@ -58,7 +58,7 @@ class Outcome:
     Attributes
     ----------
     accuracy
-        The figure that was published for it, in ``[0, 1]``.
+        What was published of it, or would have been, in ``[0, 1]``.
     metrics
         Further figures.
     figures

@@ -91,7 +91,7 @@ _ALL = (
     ),
     System(
         name="svc_claim",
-        title="the same after 1,000, 1,200, 1,500 rows, mean",
+        title="this SVC after 1,000, 1,200, 1,500 rows, mean",
         dataset="digits",
         published=None,
         published_text="",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digits.experiments.canvas import percent
 from digits.experiments.conditions import by_handwriting
 from digits.experiments.leaderboard import Row
 from digits.experiments.metrics import Metrics
@@ -47,7 +48,7 @@ def model_card(row: Row, *, snapshot: Snapshot, n_label_errors: int, decision: D
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - no HTML
-    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
+    environment.filters["percent"] = percent
     environment.filters["interval_name"] = interval_name
     left = at_reference(row.conditions)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

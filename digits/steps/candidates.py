@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from digits.data.split import Split
 from digits.dataset_params import FitParams
 from digits.errors import FitFailed, MissingError, ParamsError
@@ -19,10 +21,12 @@ from digits.experiments.recall import Recalled, recall
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import InProcess, Workers
 from digits.files import only_one
+from digits.models.families import FAMILIES
+from digits.models.family import Family
 from digits.project import Project
 from digits.steps.data import load_split
 
-__all__ = ["Fitted", "brought", "current", "families", "fingerprint_of", "fit", "remembered"]
+__all__ = ["Fitted", "brought", "current", "families", "family_of", "fingerprint_of", "fit", "remembered"]
 
 
 class Fitted(NamedTuple):
@@ -220,6 +224,21 @@ def current(project: Project, dataset: str, candidates: Iterable[Candidate]) -> 
         and changed.isdisjoint(candidate.fingerprint.code)
         and fingerprint_of(params, candidate.family, data=data).digest == candidate.fingerprint.digest
     ]
+
+
+def family_of(recorded: Fingerprint) -> Family:
+    """Return the family of a fingerprint, with the params that were recorded.
+
+    Raises
+    ------
+    MissingError
+        There is no such family any more, or it does not take them.
+    """
+    try:
+        return FAMILIES[recorded.family].model_validate(dict(recorded.params))
+    except (KeyError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise MissingError(f"{recorded.family} does not take the recorded params any more ({reason})") from error
 
 
 def fingerprint_of(params: FitParams, family: str, *, data: str) -> Fingerprint:

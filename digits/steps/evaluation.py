@@ -19,6 +19,7 @@ from digits.experiments.code import changed_code, ensure_unchanged, reachable
 from digits.experiments.connection import answering
 from digits.experiments.evaluation import Evaluation, last_evaluation
 from digits.experiments.evaluation import evaluate as evaluate_candidates
+from digits.experiments.label_errors import ensure_label_errors
 from digits.experiments.leaderboard import Row
 from digits.experiments.overview import PICTURES, draw_picture
 from digits.experiments.report import write_report
@@ -79,6 +80,7 @@ def evaluate(
         rows, folder = load_split(project, dataset), project.evaluation(dataset)
         rows.snapshot.verify()  # scores on other images would be remembered as those on these
         params, crew = project.params(dataset).evaluate, workers or InProcess()
+        ensure_label_errors(rows, params.label_errors)
         before = last_evaluation(folder)
         report("evaluate", subject=dataset, state="running")
         scoring = _Scoring(project, rows, folder=folder, params=params, memory=memory, crew=crew)
@@ -151,7 +153,7 @@ class _Scoring:
         mark_assessed(candidate, cost=result.cost, params=self.params, evaluation=self.folder)
 
 
-def is_current(project: Project, dataset: str, evaluation: Evaluation, *, params: EvaluateParams) -> bool:
+def is_current(project: Project, dataset: str, evaluation: Evaluation) -> bool:
     """Return whether an evaluation that this process made is what params, code and candidates now give.
 
     Parameters
@@ -160,13 +162,11 @@ def is_current(project: Project, dataset: str, evaluation: Evaluation, *, params
         Whose evaluation.
     evaluation
         It.
-    params
-        Those that it was made with.
     """
     code = reachable(evaluate_candidates.__module__, below="digits.experiments")
     scored = [row.candidate for row in evaluation.rows]
     return (
-        params == project.params(dataset).evaluate
+        evaluation.params == project.params(dataset).evaluate
         and not changed_code(code)
         and len(current(project, dataset, scored)) == len(scored)
     )

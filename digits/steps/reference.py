@@ -19,11 +19,11 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.plots import save_png
 from digits.experiments.tracking import Tracking
 from digits.experiments.views import run_address
-from digits.models.families import FAMILIES
 from digits.project import Project
 from digits.reference.system import Champion, Options, Outcome, System
 from digits.reference.systems import SYSTEMS
 from digits.settings import Settings
+from digits.steps.candidates import family_of
 from digits.steps.data import load_split
 from digits.steps.memory import tracking
 
@@ -170,8 +170,7 @@ def _champion(project: Project, split: Split) -> Champion | None:
     alone = next((each for each in prints if not each.members), None)
     if alone is None:
         return None
-    single = FAMILIES[alone.family].model_validate(alone.params)
-    return Champion(best.family, best.test, single=single, seed=alone.seed)
+    return Champion(best.family, best.test, single=family_of(alone), seed=alone.seed)
 
 
 def _log(

@@ -58,8 +58,8 @@ def register(project: Project, dataset: str, *, memory: Tracking, evaluation: Ev
         evaluation = evaluation or Evaluation.load(
             project.evaluation(dataset), candidate=partial(project.candidate, dataset), split=rows
         )
-        best, asked = evaluation.best, project.params(dataset).evaluate
-        if evaluation.params != asked or not is_assessed(best.candidate, params=asked, evaluation=evaluation.path):
+        best = evaluation.best
+        if not is_assessed(best.candidate, params=project.params(dataset).evaluate, evaluation=evaluation.path):
             raise MissingError(
                 f"the scores of {best.family} are not those that today's params and code give; "
                 f"run `digits evaluate {dataset}`"

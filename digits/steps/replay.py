@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pydantic import ValidationError
-
 from digits.data.split import Split
 from digits.errors import MissingError
 from digits.experiments import fitting
@@ -21,10 +19,10 @@ from digits.experiments.recall import fetch
 from digits.experiments.tags import TAG_FINGERPRINT
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import InProcess, Workers
-from digits.models.families import FAMILIES
 from digits.models.family import Family
 from digits.project import Project
 from digits.settings import Settings
+from digits.steps.candidates import family_of
 from digits.steps.data import load_split
 
 __all__ = ["Comparison", "Replay", "replay"]
@@ -135,10 +133,9 @@ def _family(recorded: Candidate, *, origin: str | None, obstacles: list[Change])
     """Return the family with the recorded params, if it still takes them, and its code and libraries are the same."""
     then = recorded.fingerprint
     try:
-        family = FAMILIES[then.family].model_validate(dict(then.params))
-    except (KeyError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        obstacles.append(Change("params", f"{then.family} does not take the recorded params any more ({reason})"))
+        family = family_of(then)
+    except MissingError as error:
+        obstacles.append(Change("params", str(error)))
         return None
     today = fingerprint(family, data=then.data, seed=then.seed, members=then.members)
     where = f"; {origin}" if origin else ""

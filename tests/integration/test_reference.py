@@ -17,8 +17,10 @@ from digits.data import idx
 from digits.data.snapshot import write_snapshot
 from digits.data.split import Fraction, LastRows, SplitParams, split
 from digits.errors import MissingError, ParamsError
+from digits.experiments.metrics import score
 from digits.experiments.scores import read_predicted
 from digits.reference.champions import detects
+from digits.reference.machine import _heatmap
 from digits.reference.system import Images, Options
 from digits.reference.systems import SYSTEMS
 from digits.settings import Settings
@@ -57,6 +59,15 @@ def test_the_systems_on_digits_are_those_of_their_tutorials(kept: Any) -> None:
     accuracies = [run.data.metrics[f"accuracy_after_{end}"] for end in (1000, 1200, 1500)]
     assert accuracies[0] > 0.95
     assert claimed["accuracy"] == pytest.approx(np.mean(accuracies))
+
+
+def test_the_heatmap_has_true_digits_in_rows() -> None:
+    """Each count stands in the row of what was written and the column of what was read."""
+    scored = score([0, 0, 1, 2], np.eye(3)[[0, 1, 1, 2]], classes=[0, 1, 2])
+    (axes,) = _heatmap(scored, dataset="digits").axes
+    assert [text.get_text() for text in axes.texts] == ["1", "1", "0", "0", "1", "0", "0", "0", "1"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "true digit")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2"]
 
 
 def test_the_note_is_a_table_of_all() -> None:

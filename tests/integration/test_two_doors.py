@@ -281,19 +281,20 @@ def _ingest(checkout: Any) -> None:
 
 def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows which code made it: it is neither kept nor remembered. What is not current is known as such."""
-    project, memory, params = kept.project, kept.memory(), kept.project.params("digits").evaluate
+    project, memory = kept.project, kept.memory()
     candidate = candidates.remembered(project, "digits", "decision_tree", memory=memory)
     done = Evaluation.load(
         project.evaluation("digits"),
         candidate=partial(project.candidate, "digits"),
         split=data.load_split(project, "digits"),
     )
-    assert evaluation.is_current(project, "digits", done, params=params)
-    assert not evaluation.is_current(project, "digits", done, params=params.model_copy(update={"confidence": 0.9}))
+    assert evaluation.is_current(project, "digits", done)
+    other = replace(done, params=done.params.model_copy(update={"confidence": 0.9}))
+    assert not evaluation.is_current(project, "digits", other)
     assert candidates.current(project, "digits", [candidate]) == [candidate]
     kept.families({"decision_tree": {"components": 12}})
     assert candidates.current(project, "digits", [candidate]) == []
-    assert not evaluation.is_current(project, "digits", done, params=params)
+    assert not evaluation.is_current(project, "digits", done)
     known, answers = _fits(kept), iter([set(), {"digits.models.trees"}])
     monkeypatch.setattr(code, "changed_code", lambda _: next(answers))
     with pytest.raises(FitFailed, match=r"digits\.models\.trees was changed after this process had begun"):

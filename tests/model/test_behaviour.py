@@ -41,9 +41,10 @@ SMALL: dict[str, dict[str, Any]] = {
 #: An ensemble of the kinds that vote on MNIST in params.yaml.
 MEMBERS = ("cnn", "svm", "rnn")
 READERS = [*(name for name, family in FAMILIES.items() if family.section == "families"), "voting"]
-#: Not of those that strong noise makes surer, a convolutional network and whoever asks one, nor of nearest neighbours,
-#: who agree a little more about what is slightly blurred: docs/evaluation.md.
-LESS_SURE_WHEN_HARMED = [name for name in READERS if name not in {"cnn", "voting", "k_nearest_neighbors"}]
+#: Strong noise makes a convolutional network surer, and whoever asks one; nearest neighbours agree a little more about
+#: what is slightly blurred: docs/evaluation.md.
+SURER = {("cnn", "noise"), ("voting", "noise"), ("k_nearest_neighbors", "blur")}
+HARMED = [(name, kind) for name in READERS for kind in ("noise", "blur") if (name, kind) not in SURER]
 KINDS = {kind.name: kind for kind in CORRUPTIONS}
 
 
@@ -110,8 +111,7 @@ def test_framing_a_picture_takes_polarity_away(reader: Any, framed: tuple[Images
     np.testing.assert_array_equal(*map(reader.predict, framed))
 
 
-@pytest.mark.parametrize("kind", ["noise", "blur"])
-@pytest.mark.parametrize("reader", LESS_SURE_WHEN_HARMED, indirect=True, scope="module")
+@pytest.mark.parametrize(("reader", "kind"), HARMED, indirect=["reader"], scope="module")
 def test_harm_never_makes_surer(reader: Any, unseen: Images, kind: str) -> None:
     """Direction: the more noise or blur, the lower the mean confidence."""
     harmed = [corrupt(unseen, KINDS[kind], strength, max_value=255) for strength in KINDS[kind].strengths]
