@@ -68,9 +68,14 @@ def prefect_command(*, port: int) -> list[str]:
 
 
 def prefect_environment(state: Path) -> dict[str, str]:
-    """Return what gives a Prefect server the folder `state`, whichever database the user has told Prefect of."""
+    """Return what gives a Prefect server the folder `state`, whichever database the user has told Prefect of.
+
+    Leases under concurrency limits lie there too: with those in memory, a server that starts again would cancel the
+    runs that hold them.
+    """
     return {
         "PREFECT_HOME": str(state),
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{state.resolve() / 'prefect.db'}",
     }
 

@@ -141,6 +141,11 @@ class Settings(BaseSettings):
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
     prefect_api_auth_string: str | None = Field(default=None, validation_alias="PREFECT_API_AUTH_STRING", repr=False)
 
+    def give_account(self) -> None:
+        """Put MLflow's account into the environment, which alone MLflow asks for it."""
+        account = {_MLFLOW_USERNAME: self.mlflow_tracking_username, _MLFLOW_PASSWORD: self.mlflow_tracking_password}
+        os.environ.update({name: value for name, value in account.items() if value})
+
     @property
     def mlflow_pages(self) -> str | None:
         """Where people open the tracking server, which may have another name for them; None where there is none."""
@@ -149,9 +154,6 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, root: Path | None = None) -> Settings:
         """Read the settings; an address that the environment leaves open is that of the servers of `digits up`.
-
-        MLflow asks the environment alone for the account: that of ``.env`` stands there afterwards, for this process
-        and those that it starts.
 
         Parameters
         ----------
@@ -165,11 +167,6 @@ class Settings(BaseSettings):
         """
         folder = root or Path()
         settings = cls._read(folder / ".env")
-        account = {
-            _MLFLOW_USERNAME: settings.mlflow_tracking_username,
-            _MLFLOW_PASSWORD: settings.mlflow_tracking_password,
-        }
-        os.environ.update({name: value for name, value in account.items() if value})
         if (servers := LocalServers.running(folder / SERVERS)) is None:
             return settings
         found = {

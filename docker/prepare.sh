@@ -13,10 +13,11 @@ for user, given in {"mlflow": {}, "prefect": prefect}.items():
     try:
         psycopg.connect(dbname=user, connect_timeout=10, **given).close()
     except psycopg.OperationalError as error:
-        faults.append(
-            f"prepare: PostgreSQL does not let the user {user} into the database {user} ({' '.join(str(error).split())}); "
-            f"{user.upper()}_DB_PASSWORD has to be the one that PostgreSQL has: docs/operations.md, Rotate credentials"
-        )
+        reason = " ".join(str(error).split())
+        mend = "is PostgreSQL up, and the database there?"
+        if "authentication" in reason:
+            mend = f"{user.upper()}_DB_PASSWORD has to be the one that PostgreSQL has: docs/operations.md, Rotate credentials"
+        faults.append(f"prepare: PostgreSQL does not let the user {user} into the database {user} ({reason}); {mend}")
 sys.exit("\n".join(faults) or None)
 PYTHON
 mlflow db upgrade postgresql+psycopg:///mlflow

@@ -22,6 +22,7 @@ from digits.steps import candidates as steps
 from digits.steps import evaluation as steps_of_evaluation
 from digits.steps.candidates import Fitted
 from digits.steps.memory import tracking
+from flows.by_hand import by_hand
 from flows.dead_pipelines import FLOW_RUN, end_dead_pipelines
 from flows.runner import task_runner
 from tasks.candidates import evaluate, fit, register
@@ -77,8 +78,8 @@ def train(dataset: str) -> Trained:
 
 
 def train_with(settings: Settings) -> Callable[[str], Trained]:
-    """Return the flow with its fits where these settings say, not those that held at its import."""
-    return train.with_options(task_runner=task_runner(settings))
+    """Return the flow by hand, with its fits where these settings say, not those that held at its import."""
+    return by_hand(train.with_options(task_runner=task_runner(settings)))
 
 
 def _fit_all(project: Project, rows: Split, *, memory: Tracking, place: Place, parent: str, retries: int) -> _Fits:

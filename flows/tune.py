@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prefect import flow
 from prefect.futures import wait
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from digits.experiments.connection import answering
 from digits.experiments.workers import worker_pool
@@ -18,6 +18,7 @@ from digits.project import Project
 from digits.settings import Settings
 from digits.steps import tuning as steps
 from digits.steps.memory import tracking
+from flows.by_hand import by_hand
 from flows.dead_pipelines import FLOW_RUN
 from tasks.data import ingest, split, validate
 from tasks.tuning import trial
@@ -64,5 +65,6 @@ def tune(dataset: str, family: str, trials: int) -> Tuned:
 
 
 def tune_with(settings: Settings) -> Callable[[str, str, int], Tuned]:
-    """Return the flow with as many trials side by side as these settings say."""
-    return tune.with_options(task_runner=ThreadPoolTaskRunner(max_workers=settings.workers))  # type: ignore[arg-type]
+    """Return the flow by hand, with as many trials side by side as these settings say."""
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=settings.workers)
+    return by_hand(tune.with_options(task_runner=runner))

@@ -33,8 +33,8 @@ def validate(dataset: str = "all") -> list[str] | State[list[str]]:
     project = Project.find()
     names = [name for name in project.datasets() if project.snapshot(name).exists()] if dataset == "all" else [dataset]
     if not names:
-        message = "No dataset has a snapshot here; the next training makes one, or `digits ingest DATASET`"
-        return Completed(name="Nothing to look at", message=message, data=[])
+        message = "Nothing to look at: no dataset has a snapshot here; the next training makes one, or `digits ingest`"
+        return Completed(message=message, data=[])
     states = {name: judge(name, return_state=True) for name in names}
     faults = [state.result(raise_on_failure=False) for state in states.values() if not state.is_completed()]
     for kind in (ContractViolation, MissingError, Exception):

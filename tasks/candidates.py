@@ -17,11 +17,14 @@ from digits.experiments.libraries import unlocked_libraries
 from digits.experiments.tracking import Tracking
 from digits.experiments.workers import WorkerDied, Workers
 from digits.project import Project
+from digits.registry.stages import PRODUCTION
 from digits.registry.version import ModelVersion
+from digits.registry.versions import Registry
 from digits.settings import Settings
 from digits.steps import candidates, evaluation, registration
 from digits.steps.candidates import Fitted
 from tasks.memory import fit_stage, record
+from tasks.notices import PROMOTED, tell
 from tasks.places import Order
 from tasks.summary import summary
 
@@ -95,5 +98,9 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 @task(task_run_name="register {dataset}", cache_policy=NO_CACHE)
 def register(dataset: str, evaluated: Evaluation, *, memory: Tracking) -> ModelVersion:
-    """Make the best candidate a version of the dataset's classifier."""
-    return registration.register(Project.find(), dataset, evaluation=evaluated, memory=memory)
+    """Make the best candidate a version of the dataset's classifier, and tell if it serves from now on."""
+    served = Registry(memory).stages.holders().get(PRODUCTION)
+    version = registration.register(Project.find(), dataset, evaluation=evaluated, memory=memory)
+    if PRODUCTION in version.aliases and version.version != served:
+        tell(PROMOTED, dataset=dataset, message=f"version {version.version} is @{PRODUCTION} now: {version.family}")
+    return version

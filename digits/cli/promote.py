@@ -116,18 +116,15 @@ def _asked(project: Project, dataset: str, *, version: int | None, force: bool, 
             f"a person has to agree to promotions of {dataset} (approval: required), and no Prefect server is there to "
             "ask on; start one with `prefect server start` and set PREFECT_API_URL"
         )
-    from flows.servers.private import BY_HAND, prefect_server, quiet_console
+    from flows.servers.private import prefect_server, quiet_console
 
     with prefect_server(project, settings=settings):
-        from prefect import tags
-
         from flows.promote import promote as flow
 
         quiet_console()
         page = settings.prefect_api_url.removesuffix("/api")
         sys.stderr.write(f"a person has to agree: the flow run `promote {dataset} to production` waits at {page}\n")
-        with tags(BY_HAND):
-            return flow(dataset, version=version, to="production", force=force, reason=reason)
+        return flow(dataset, version=version, to="production", force=force, reason=reason)
 
 
 def _show_gate(proposal: Proposal) -> None:

@@ -71,22 +71,20 @@ def _require(settings: Settings) -> None:
 
 
 def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
-    from flows.servers.private import BY_HAND, prefect_server, quiet_console
+    from flows.servers.private import prefect_server, quiet_console
 
     with (
         only_one(project.state / "run.lock"),
         prefect_server(project, settings=settings) as server,
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
     ):
+        settings = Settings.load(project.root)  # servers that came up while another run was waited for
         _prepare(workers, project=project, dataset=dataset, settings=settings)
-        from prefect import tags
-
         from flows.train import train_with
 
         quiet_console()
         server.wait_until_healthy()
-        with tags(BY_HAND):
-            return train_with(settings)(dataset)
+        return train_with(settings)(dataset)
 
 
 def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: Settings) -> None:

@@ -77,17 +77,14 @@ def tune(
 
 
 def _tuned(project: Project, dataset: str, family: str, *, trials: int, settings: Settings) -> Tuned:
-    from flows.servers.private import BY_HAND, prefect_server, quiet_console
+    from flows.servers.private import prefect_server, quiet_console
 
     with (
         prefect_server(project, settings=settings) as server,
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60),
     ):
-        from prefect import tags
-
         from flows.tune import tune_with
 
         quiet_console()
         server.wait_until_healthy()
-        with tags(BY_HAND):
-            return tune_with(settings)(dataset, family, trials)
+        return tune_with(settings)(dataset, family, trials)

@@ -12,6 +12,7 @@ __all__ = ["known_fits", "tracking"]
 
 def tracking(project: Project, dataset: str, *, settings: Settings) -> Tracking:
     """Return the dataset's experiment; one that is not there yet is made, and runs of dead processes end as killed."""
+    settings.give_account()
     uri = settings.mlflow_tracking_uri or project.tracking_uri
     memory = Tracking(uri, dataset=dataset, artifacts=project.tracking_artifacts)
     with answering():
@@ -21,5 +22,6 @@ def tracking(project: Project, dataset: str, *, settings: Settings) -> Tracking:
 
 def known_fits(project: Project, dataset: str, *, settings: Settings) -> Tracking | None:
     """Return the dataset's experiment on the tracking server; None when it has none, which is then not made."""
+    settings.give_account()
     uri = settings.mlflow_tracking_uri or project.tracking_uri
     return Tracking.existing(uri, dataset=dataset, artifacts=project.tracking_artifacts)

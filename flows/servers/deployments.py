@@ -11,14 +11,12 @@ from digits.errors import ParamsError, ServerError
 from digits.project import Project
 from digits.settings import Settings, environment_without, prepare_environment
 from flows.servers.pools import FILE, apply_pool, pool_of
-from flows.servers.private import Server
+from flows.servers.private import HEALTH_SECONDS, Server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 __all__ = ["Deployed", "deploy"]
-
-ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
         raise ServerError("deployments need a Prefect server; run `digits up`, or set PREFECT_API_URL")
     pool = pool_of(project, settings.work_pool)
     account = settings.prefect_api_auth_string
-    Server(url=settings.prefect_api_url, account=account).wait_until_healthy(seconds=ANSWER_SECONDS)
+    Server(url=settings.prefect_api_url, account=account).wait_until_healthy(seconds=HEALTH_SECONDS)
     known = {"PREFECT_API_URL": settings.prefect_api_url, "PREFECT_API_AUTH_STRING": account}
     prepare_environment({name: value for name, value in known.items() if value})
     from prefect.client.orchestration import get_client

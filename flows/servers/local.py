@@ -28,17 +28,15 @@ from digits.servers import (
     prefect_environment,
 )
 from digits.settings import SERVERS, Settings
-from flows.servers.dead_runs import end_dead_runs
+from flows.servers.dead_runs import SILENCE, end_dead_runs
 from flows.servers.possible import ensure_possible
-from flows.servers.private import HEARTBEAT_SECONDS, Server
+from flows.servers.private import HEARTBEAT_SECONDS, Server, end_stale
 from flows.servers.supervision import Supervisor
 
 __all__ = ["Seen", "Servers"]
 
 START_SECONDS, RUN_SECONDS, POLL_SECONDS = 180.0, 10.0, 0.2
 
-#: A worker tells of itself every half minute: one that has not for so long hangs.
-SILENT_SECONDS = 100.0
 
 #: Whoever presses "Run" in the UI waits half as long as with Prefect's own ten.
 _QUERY_SECONDS = "5"
@@ -109,7 +107,8 @@ class Servers:
         with only_one(self.project.prefect_lock):
             if (running := self.running) is not None:
                 return running
-            self._supervisor.stop(None)  # what is left of a supervisor that was killed
+            self._supervisor.stop(None)  # what is left of a supervisor that was killed, and of a run
+            end_stale(self.project.state / "prefect")
             LocalServers.forget(self._supervisor.folder)
             ensure_possible(self.project, settings=self._settings)
             try:
@@ -165,7 +164,7 @@ class Servers:
 
     def _works_since(self, moment: float) -> bool:
         """Return whether this machine's worker has told Prefect of itself since a moment, and not long ago."""
-        moment = max(moment, time.time() - SILENT_SECONDS)
+        moment = max(moment, time.time() - SILENCE.total_seconds())
         url = self._settings.prefect_api_url or f"{self._url('prefect')}/api"
         server = Server(url=url, account=self._settings.prefect_api_auth_string)
         with suppress(URLError, HTTPException, OSError, ValueError):

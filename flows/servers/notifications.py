@@ -13,15 +13,13 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.types import SecretDict
 
+from flows.servers.dead_runs import SILENCE
 from flows.servers.private import BY_HAND
 from tasks.notices import CONTRACT_VIOLATED, PROMOTED, PROMOTION_REFUSED, ROLLED_BACK
 
 __all__ = ["apply_automations"]
 
 _BLOCK = "digits-notifications"
-
-#: Three of the signs of life that a flow run gives every half minute.
-SILENCE = timedelta(seconds=90)
 
 #: Name of the automation → the event of ours that it waits for, and the subject of what it sends.
 _NOTICES = {
@@ -34,7 +32,8 @@ _NOTICES = {
 START = timedelta(minutes=10)
 
 _TO_PEOPLE = "Tells whom DIGITS_NOTIFY_URL named when digits deploy was last called"
-_RUN_FAILED, _RUN_DIED, _RUN_UNBORN = "digits: run failed", "digits: run died", "digits: run did not start"
+_RUN_FAILED, _RUN_DIED = "digits: run failed in {pool}", "digits: run died in {pool}"
+_RUN_UNBORN = "digits: run did not start in {pool}"
 _ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
@@ -51,20 +50,27 @@ def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str |
         Where a JSON object with ``subject`` and ``text`` is posted to; None takes the notifications away.
     """
     of_pool = f"prefect.work-pool.{client.read_work_pool(pool).id}"
-    wanted = [_died([of_pool, f"prefect.tag.{BY_HAND}"]), _unborn([of_pool])]
+    wanted = [_died([of_pool, f"prefect.tag.{BY_HAND}"], pool), _unborn([of_pool], pool)]
     if notify_url is not None:
         block = _block(notify_url)
-        wanted += [_failed([of_pool], block), *(_notice(name, block) for name in _NOTICES)]
-    known = {name: client.read_automations_by_name(name) for name in (_RUN_DIED, _RUN_UNBORN, _RUN_FAILED, *_NOTICES)}
+        wanted += [_failed([of_pool], pool, block), *(_notice(name, block) for name in _NOTICES)]
+    names = [*(name.format(pool=pool) for name in (_RUN_DIED, _RUN_UNBORN, _RUN_FAILED)), *_NOTICES]
+    known = {name: client.read_automations_by_name(name) for name in names}
     for automation in wanted:
-        if found := known.pop(automation.name):
-            client.update_automation(found[0].id, automation)
-        else:
+        if not (found := known.pop(automation.name)):
             client.create_automation(automation)
+        elif not _same(automation, found[0]):  # a change makes Prefect forget the runs that it waits for
+            client.update_automation(found[0].id, automation)
     for found in known.values():
         for automation in found:
             client.delete_automation(automation.id)
     return [automation.name for automation in wanted]
+
+
+def _same(wanted: AutomationCore, known: AutomationCore) -> bool:
+    """Return whether an automation that the server has is the wanted one, ids of its own aside."""
+    fields = AutomationCore.model_fields
+    return wanted == AutomationCore.model_validate(known.model_dump(include=set(fields)))
 
 
 def _block(url: str) -> UUID:
@@ -96,9 +102,9 @@ def _notice(name: str, block: UUID) -> AutomationCore:
     )
 
 
-def _failed(of: list[str], block: UUID) -> AutomationCore:
+def _failed(of: list[str], pool: str, block: UUID) -> AutomationCore:
     return AutomationCore(
-        name=_RUN_FAILED,
+        name=_RUN_FAILED.format(pool=pool),
         description=_TO_PEOPLE,
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
@@ -118,25 +124,25 @@ def _failed(of: list[str], block: UUID) -> AutomationCore:
     )
 
 
-def _died(of: list[str]) -> AutomationCore:
+def _died(of: list[str], pool: str) -> AutomationCore:
     alive = "prefect.flow-run.heartbeat"
     return _crashes(
         of,
-        name=_RUN_DIED,
+        name=_RUN_DIED.format(pool=pool),
         description="A run that gives no sign of life any more is shown as crashed",
-        after=alive,
+        after={alive, "prefect.flow-run.Running"},
         expect={alive, *_ENDS},
         within=SILENCE,
         message=f"No sign of life for {SILENCE.seconds} s: its process has died",
     )
 
 
-def _unborn(of: list[str]) -> AutomationCore:
+def _unborn(of: list[str], pool: str) -> AutomationCore:
     return _crashes(
         of,
-        name=_RUN_UNBORN,
+        name=_RUN_UNBORN.format(pool=pool),
         description="A run that a worker has taken and does not start is shown as crashed",
-        after="prefect.flow-run.Pending",
+        after={"prefect.flow-run.Pending"},
         expect={"prefect.flow-run.Running", "prefect.flow-run.Scheduled", *_ENDS},
         within=START,
         message=f"Not started within {START.seconds // 60} minutes: the worker that took it has died",
@@ -144,7 +150,7 @@ def _unborn(of: list[str]) -> AutomationCore:
 
 
 def _crashes(
-    of: list[str], *, name: str, description: str, after: str, expect: set[str], within: timedelta, message: str
+    of: list[str], *, name: str, description: str, after: set[str], expect: set[str], within: timedelta, message: str
 ) -> AutomationCore:
     """Return what shows a run as crashed when, after an event of it, nothing that was expected comes in time.
 
@@ -154,7 +160,7 @@ def _crashes(
         name=name,
         description=description,
         trigger=EventTrigger(
-            after={after},
+            after=after,
             expect=expect,
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             match_related=ResourceSpecification({"prefect.resource.id": of}),

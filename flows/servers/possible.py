@@ -9,14 +9,12 @@ from digits.project import Project
 from digits.settings import Settings
 from flows.servers.pools import pool_of
 from flows.servers.ports import check_free
-from flows.servers.private import Server
+from flows.servers.private import HEALTH_SECONDS, Server
 
 __all__ = ["ensure_possible"]
 
 #: So much has to be free on a disk that servers write to: on a full one, databases break in the middle of a run.
 ROOM_BYTES = 200_000_000
-
-ANSWER_SECONDS = 5.0
 
 
 def ensure_possible(project: Project, *, settings: Settings) -> None:
@@ -58,7 +56,7 @@ def _ensure_processes(project: Project, *, pool: str) -> None:
 def _ensure_answers(settings: Settings) -> None:
     """See that what somebody else runs is there: its clients would wait for minutes."""
     if url := settings.prefect_api_url:
-        Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy(seconds=ANSWER_SECONDS)
+        Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy(seconds=HEALTH_SECONDS)
     url = settings.mlflow_tracking_uri or ""
     if url.startswith("http") and (fault := Server(url=url).fault()) is not None:
         raise ServerError(f"no MLflow server answers at {url} ({fault}); start it, or unset MLFLOW_TRACKING_URI")

@@ -25,7 +25,16 @@ from digits.servers import LOOPBACK, prefect_command, prefect_environment
 from digits.settings import Settings, environment_without, prepare_environment
 from flows.servers.ports import free_port
 
-__all__ = ["BY_HAND", "HEARTBEAT_SECONDS", "Server", "prefect_server", "private_server", "quiet_console"]
+__all__ = [
+    "BY_HAND",
+    "HEALTH_SECONDS",
+    "HEARTBEAT_SECONDS",
+    "Server",
+    "end_stale",
+    "prefect_server",
+    "private_server",
+    "quiet_console",
+]
 
 #: A server that lives as long as one run has nothing to schedule and nobody to notify.
 _NO_SERVICES = {
@@ -157,7 +166,7 @@ def private_server(state: Path) -> Iterator[Server]:
         Folder for its database and log.
     """
     state.mkdir(parents=True, exist_ok=True)
-    _end_stale(state)
+    end_stale(state)
     port = free_port()
     url = f"http://{LOOPBACK}:{port}/api"
     own = prefect_environment(state)
@@ -183,7 +192,7 @@ def private_server(state: Path) -> Iterator[Server]:
             process.wait()
 
 
-def _end_stale(state: Path) -> None:
+def end_stale(state: Path) -> None:
     """End the private server that a run has left which was killed: the one that was given this folder."""
     for process in psutil.process_iter():
         # Of other people's processes nothing may be asked; a dead one that nobody asks after does not end.

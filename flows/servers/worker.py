@@ -9,21 +9,31 @@ import sys
 from digits.errors import ServerError
 from digits.project import Project
 from digits.settings import Settings, prepare_environment
+from flows.servers.dead_runs import end_lost_runs
 from flows.servers.private import Server
 
 __all__ = ["main"]
 
 
-def main(pool: str) -> None:
-    """Wait until the Prefect server answers; then be its worker for a pool of processes."""
+def main(pool: str, *options: str) -> None:
+    """Wait until the Prefect server answers, end what went down with this worker, and be it, for a pool of processes.
+
+    Parameters
+    ----------
+    pool
+        Name of the work pool.
+    options
+        More of what `prefect worker start` takes.
+    """
     prepare_environment()
     settings = Settings.load(Project.find().root)
     if (url := settings.prefect_api_url) is None:
         raise ServerError("a worker needs a Prefect server; set PREFECT_API_URL")
     Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy()
-    command = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", platform.node()]
+    end_lost_runs(pool, worker=(name := platform.node()))
+    command = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, *options]
     os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - arguments of our own, no shell
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

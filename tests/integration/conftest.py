@@ -200,7 +200,7 @@ class Team:
         """Ask Prefect's API."""
         account = ("admin", self.values["PREFECT_PASSWORD"])
         answer = httpx.request(method, f"{self.url('prefect')}/api/{path}", auth=account, json=json or None, timeout=60)
-        return answer.raise_for_status().json()
+        return answer.raise_for_status().json() if answer.content else None
 
     def mlflow(self, method: str, path: str, /, **given: Any) -> Any:
         """Ask MLflow's API."""

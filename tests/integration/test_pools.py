@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -17,6 +18,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from digits.errors import ParamsError
 from digits.project import Project
+from flows.servers.dead_runs import end_lost_runs
+from flows.servers.notifications import apply_automations
 from flows.servers.pools import apply_pool, pool_of
 
 pytestmark = pytest.mark.timeout(600)
@@ -67,6 +70,22 @@ def test_a_pool_has_the_defaults_of_its_definition(client: SyncPrefectClient, ro
     defaults = {key: value.get("default") for key, value in known.base_job_template["variables"]["properties"].items()}
     assert {**pool["variables"], "name": "set by hand"}.items() <= {**defaults, "env": pool["variables"]["env"]}.items()
     assert defaults["env"] == {**pool["variables"]["env"], "BY_HAND": "1"}
+
+
+@pytest.mark.usefixtures("client")
+def test_where_there_is_no_pool_nothing_went_down_with_its_worker() -> None:
+    """The first worker makes it."""
+    assert end_lost_runs("none-as-yet", worker="worker") == 0
+
+
+def test_automations_that_are_as_they_should_be_stay(client: SyncPrefectClient) -> None:
+    """A change would make Prefect forget the runs that each of them waits for."""
+    apply_pool(client, "watched", {"type": "process"})
+    address = "http://127.0.0.1:9/hook"
+    made = apply_automations(client, pool="watched", notify_url=address)
+    with patch.object(client, "update_automation") as update:
+        assert apply_automations(client, pool="watched", notify_url=address) == made
+    update.assert_not_called()
 
 
 def test_a_pool_that_cannot_be_is_one_line(client: SyncPrefectClient) -> None:

@@ -212,6 +212,8 @@ def test_a_scheduled_run_fires_by_itself(served: Served) -> None:
     candidate = served.client().get_run(version.run_id)
     parent = served.client().get_run(candidate.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["prefect.flow_run_id"] == run["id"]
+    serves = "A version for digits was promoted"
+    served.until(lambda: serves in {message["subject"] for message in served.heard} or None, seconds=30)
     artifacts = {item["key"]: item for item in served.ask("artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})}
     assert set(artifacts) == {"run-digits", "leaderboard-digits"}
     assert len(json.loads(artifacts["leaderboard-digits"]["data"])) == len(FAMILIES)
@@ -234,6 +236,8 @@ def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> No
     run_id = served.start("train-digits")
     served.until(lambda: "fit random_forest" in served.tasks(run_id) or None, seconds=120)
     victim = psutil.Process(served.status()[server]["pid"])
+    leases = {path.stem for path in served.checkout.root.glob(".state/prefect/concurrency_leases/*-*.json")}
+    assert leases, "a run holds its place under the limit"
     victim.send_signal(signal.SIGKILL)
     run = served.end_of(run_id)
     assert (run["state_type"], run["state"]["message"]) == ("COMPLETED", None)
@@ -254,7 +258,6 @@ def test_a_run_that_dies_without_a_word_is_shown_as_crashed(served: Served) -> N
     by_hand = served.checkout.start("run", "digits")
     tagged = {"tags": {"all_": ["digits-by-hand"]}, "state": {"type": {"any_": ["RUNNING"]}}}
     (run_by_hand,) = served.until(lambda: served.ask("flow_runs/filter", flow_runs=tagged) or None, seconds=60)
-    time.sleep(2)  # for its first sign
     by_hand.kill()
     served.checkout.params(fit={"seed": 4})
     run_id = served.start("train-digits")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -55,7 +57,7 @@ def test_a_look_at_nothing_says_so_and_a_failure_is_told(team: Any, heard: Any) 
     """Before there is a snapshot all of them are none, and one is missed; `deploy` knows whom to tell, with a link."""
     run = team.run("validate/validate")
     assert team.end_of(run) == "COMPLETED"
-    assert team.prefect("GET", f"flow_runs/{run}")["state_name"] == "Nothing to look at"
+    assert team.prefect("GET", f"flow_runs/{run}")["state"]["message"].startswith("Nothing to look at: no dataset")
     run = team.run("validate/validate", dataset="digits")
     assert team.end_of(run) == "FAILED"
     end = time.monotonic() + 60
@@ -71,17 +73,45 @@ def test_a_look_at_nothing_says_so_and_a_failure_is_told(team: Any, heard: Any) 
 
 def test_a_run_that_its_worker_never_started_is_shown_as_crashed(team: Any) -> None:
     """A worker that dies between taking a run and starting it leaves it pending: in time, that is seen."""
-    name = "digits: run did not start"
+    name = "digits: run did not start in digits"
     (automation,) = team.prefect("POST", "automations/filter", automations={"name": {"any_": [name]}})
-    hasty = {key: automation[key] for key in ("name", "description", "trigger", "actions")}
-    hasty["trigger"]["within"] = 10
-    answer = httpx.put(
-        f"{team.url('prefect')}/api/automations/{automation['id']}",
-        auth=("admin", team.values["PREFECT_PASSWORD"]),
-        json=hasty,
-    )
-    assert answer.is_success, answer.text
+    was = automation["trigger"]["within"]
+
+    def change(*, within: float) -> None:
+        kept = {key: automation[key] for key in ("name", "description", "trigger", "actions")}
+        kept["trigger"]["within"] = within
+        place = f"{team.url('prefect')}/api/automations/{automation['id']}"
+        answer = httpx.put(place, auth=("admin", team.values["PREFECT_PASSWORD"]), json=kept)
+        assert answer.is_success, answer.text
+
+    change(within=10)
     assert team.end_of(team.run("validate/validate", state="PENDING"), seconds=120) == "CRASHED"
+    change(within=was)
+
+
+#: Prints how many runs of the pool went down with the worker of that name.
+END_LOST = """
+import sys
+from flows.servers.dead_runs import end_lost_runs
+print(end_lost_runs("digits", worker=sys.argv[1]))
+"""
+
+
+def test_what_went_down_with_a_worker_is_shown_as_crashed_when_it_is_there_again(team: Any) -> None:
+    """As after its container was started again: a run whose process lives is left alone, and all of other workers."""
+    lost, kept = (team.run("promote/promote", "RUNNING", dataset="digits") for _ in range(2))
+    address = {"PREFECT_API_URL": f"{team.url('prefect')}/api"}
+    environment = {**os.environ, **address, "PREFECT_API_AUTH_STRING": f"admin:{team.values['PREFECT_PASSWORD']}"}
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, "PREFECT__FLOW_RUN_ID": kept}) as living:
+        for number, run in ((2**30, lost), (living.pid, kept)):
+            team.prefect("PATCH", f"flow_runs/{run}", infrastructure_pid=str(number))
+        for worker, found in (("another", "0"), (platform.node(), "1")):
+            command = [sys.executable, "-c", END_LOST, worker]
+            done = subprocess.run(command, cwd=team.root, env=environment, capture_output=True, text=True, check=True)
+            assert done.stdout.strip() == found, worker
+        assert [team.prefect("GET", f"flow_runs/{run}")["state_type"] for run in (lost, kept)] == ["CRASHED", "RUNNING"]
+        living.kill()
+    team.prefect("POST", f"flow_runs/{kept}/set_state", state={"type": "CRASHED"}, force=True)
 
 
 def test_a_deployed_flow_runs_through_the_servers_of_the_compose_file(team: Any) -> None:

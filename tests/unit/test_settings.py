@@ -45,11 +45,11 @@ def test_mlflow_finds_the_account_of_the_file(tmp_path: Path, monkeypatch: pytes
     from mlflow.utils.credentials import get_default_host_creds
 
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in ACCOUNT.items()), encoding="utf-8")
-    Settings.load(tmp_path)
+    Settings.load(tmp_path).give_account()
     found = get_default_host_creds("http://127.0.0.1:5000")
     assert [found.username, found.password] == list(ACCOUNT.values())
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
-    Settings.load(tmp_path)
+    Settings.load(tmp_path).give_account()
     found = get_default_host_creds("http://127.0.0.1:5000")
     assert [found.username, found.password] == ["ada", "another"]
 
