@@ -200,7 +200,12 @@ def test_the_version_has_a_model_card(ran: Any) -> None:
     best = json.loads(ran.first.stdout)[0]
     card = version.description
     assert (ran.root / "mlflow/artifacts" / version.run_id / "artifacts/model_card.md").read_text("utf-8") == card
-    for words in (f"**{best['family']}**", f"{100 * best['test_accuracy']:.2f} %", "1,797 images", "thickness: thin"):
+    for words in (
+        f"**{best['family']}**",
+        f"{100 * best['test_accuracy']:.2f}\u202f%",
+        "1,797 images",
+        "thickness: thin",
+    ):
         assert words in card
     snapshot = json.loads((ran.root / "data/snapshots/digits/snapshot.json").read_text("utf-8"))
     assert snapshot["digest"][:12] in card
