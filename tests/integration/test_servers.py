@@ -251,9 +251,9 @@ def test_a_run_outlives_a_server(served: Served, number: int, server: str) -> No
 
 
 def test_a_run_that_dies_without_a_word_is_shown_as_crashed(served: Served) -> None:
-    """Killed together with the worker that would say so: its silence tells, and its place is free again.
+    """Killed together with its worker: the next one says so, and its place is free again.
 
-    So does that of a run in a terminal, which no worker looks after.
+    A run in a terminal, which no worker looks after, its silence gives away.
     """
     by_hand = served.checkout.start("run", "digits")
     tagged = {"tags": {"all_": ["digits-by-hand"]}, "state": {"type": {"any_": ["RUNNING"]}}}
@@ -267,10 +267,13 @@ def test_a_run_that_dies_without_a_word_is_shown_as_crashed(served: Served) -> N
     for process in (worker, *runs):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    for number in (run_by_hand["id"], run_id):
+    for number, words in (
+        (run_id, "Its process ended with its worker"),
+        (run_by_hand["id"], "No sign of life for 90 s"),
+    ):
         run = served.end_of(number, seconds=240)
         assert run["state_type"] == "CRASHED"
-        assert "No sign of life for 90 s" in run["state"]["message"]
+        assert words in run["state"]["message"]
     assert served.end_of(served.start("train-digits"))["state_type"] == "COMPLETED"
 
 
