@@ -96,6 +96,7 @@ def evaluate(dataset: str, *, all_: bool = False, json: bool = False) -> None:
         Print the leaderboard as JSON.
     """
     project = Project.find()
+    project.section(dataset)  # before MLflow hears of it
     memory = tracking(project, dataset, settings=Settings.load(project.root))
     if is_stage_of_dvc():
         _ensure_locked(project, library_versions(reachable(assess.__module__, below="digits.experiments")))

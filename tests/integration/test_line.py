@@ -171,6 +171,7 @@ def test_the_best_candidate_is_registered(ran: Any) -> None:
         "dvc.yaml",
         "requirements.lock",
         ".dvcignore",
+        "prefect.yaml",
         "dvc.lock",
         "digits",
         "data",
