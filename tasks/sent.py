@@ -87,6 +87,7 @@ class SentFit:
             _process(timeout_s=self.timeout_s) as pool,
         ):
             project = self._project(Path(folder), family=family)
+            Settings.load().give_account()
             memory = Tracking(self.tracking_uri, dataset=dataset, artifacts=project.tracking_artifacts)
             return candidates.fit(project, dataset, family, memory=memory, workers=pool, parent=parent)
 

@@ -15,6 +15,9 @@ __all__ = ["SILENCE", "end_dead_runs", "end_lost_runs"]
 #: Three of the signs of life that a flow run, or a worker, gives every half minute.
 SILENCE = timedelta(seconds=90)
 
+#: A worker that has been seen so lately may be the one whose runs live on, on a machine that cannot be looked at.
+OTHERS = timedelta(days=1)
+
 log = logging.getLogger(__name__)
 
 
@@ -54,8 +57,8 @@ def end_dead_runs(url: str, *, before: datetime) -> int:
 def end_lost_runs(pool: str, *, worker: str) -> int:
     """End as crashed the runs of a pool that went down with this worker, as in a container that was started again.
 
-    Call it before the worker starts. A run outlives its worker, so one whose process lives is left alone; and while
-    another worker gives signs of life, all that have none here may be that one's.
+    Call it before the worker starts. A run outlives its worker, so one whose process lives is left alone; and where
+    another worker was seen lately, all that have none here may be that one's: their silence tells.
 
     Parameters
     ----------
@@ -88,7 +91,7 @@ def end_lost_runs(pool: str, *, worker: str) -> int:
         except ObjectNotFound:  # the first worker makes it
             return 0
         workers = client.read_workers_for_work_pool(pool)
-        seen = datetime.now(tz=UTC) - SILENCE
+        seen = datetime.now(tz=UTC) - OTHERS
         if any(each.name != worker and (each.last_heartbeat_time or seen) > seen for each in workers):
             return 0
         runs = client.read_flow_runs(

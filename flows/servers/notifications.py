@@ -34,6 +34,8 @@ START = timedelta(minutes=10)
 _TO_PEOPLE = "Tells whom DIGITS_NOTIFY_URL named when digits deploy was last called"
 _RUN_FAILED, _RUN_DIED = "digits: run failed in {pool}", "digits: run died in {pool}"
 _RUN_UNBORN = "digits: run did not start in {pool}"
+#: What servers may still have of earlier versions.
+_FORMER = ("digits: run failed", "digits: run died", "digits: run did not start")
 _ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
@@ -54,7 +56,7 @@ def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str |
     if notify_url is not None:
         block = _block(notify_url)
         wanted += [_failed([of_pool], pool, block), *(_notice(name, block) for name in _NOTICES)]
-    names = [*(name.format(pool=pool) for name in (_RUN_DIED, _RUN_UNBORN, _RUN_FAILED)), *_NOTICES]
+    names = [*(name.format(pool=pool) for name in (_RUN_DIED, _RUN_UNBORN, _RUN_FAILED)), *_NOTICES, *_FORMER]
     known = {name: client.read_automations_by_name(name) for name in names}
     for automation in wanted:
         if not (found := known.pop(automation.name)):
