@@ -112,4 +112,5 @@ def _heatmap(metrics: Metrics, *, dataset: str) -> Figure:
     style = {"annot": True, "fmt": "d", "cbar": False, "linewidths": 0.5, "cmap": "Blues", "ax": axes}
     sns.heatmap(metrics.matrix, xticklabels=labels, yticklabels=labels, **style)
     axes.set(xlabel="predicted digit", ylabel="true digit")
+    axes.tick_params(axis="y", labelrotation=0)
     return figure
