@@ -366,9 +366,10 @@ def _shared(name: str, folder: Path, *, config: pytest.Config) -> str:
     with only_one(told.with_suffix(".lock")):
         if not told.exists():
             command = [sys.executable, "-c", SHARED[name], str(folder), str(told)]
-            process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+            with told.with_suffix(".log").open("w") as log:  # not this one's output, which whoever reads it waits for
+                process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
             while not told.exists():
-                assert process.poll() is None, f"{name} does not start"
+                assert process.poll() is None, told.with_suffix(".log").read_text(encoding="utf-8")
                 time.sleep(0.1)
     return told.read_text(encoding="utf-8").split()[1]
 
