@@ -40,7 +40,6 @@ def team(
     checkout.params(split={"validation": {"take": "folds", "folds": 2, "shuffle": False}})  # less to fit each time
     for name in ("docker", "flows", "scripts", "tasks"):
         shutil.copytree(root / name, checkout.root / name)
-    shutil.copy(root / "prefect.yaml", checkout.root)
     with (checkout.root / ".dvc/config").open("a", encoding="utf-8") as config:  # as the README advises
         config.write("    remote = shared\n['remote \"shared\"']\n    url = /nowhere\n")
     shutil.copy(root / "docker/dvc/config", checkout.root / ".dvc/config.local")  # as in the image
