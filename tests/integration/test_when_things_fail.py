@@ -291,7 +291,9 @@ def test_a_private_server_ends_with_the_next_one(root: Path, tmp_path: Path) -> 
         others = {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nowhere/prefect.db"}
         with patch.dict(os.environ, others), private_server(tmp_path) as server:
             assert server.process
-            environment = psutil.Process(server.process.pid).environ()
+            started = psutil.Process(server.process.pid)
+            _await(server.process, lambda: bool(started.environ()))  # a program that has just begun shows none yet
+            environment = started.environ()
             assert environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"].endswith(f"{tmp_path}/prefect.db")
             assert not stale.is_running() or stale.status() == psutil.STATUS_ZOMBIE
     finally:
