@@ -439,25 +439,32 @@ def make_checkout(
 
 
 @pytest.fixture(scope="module")
-def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def tracking_server(
+    tmp_path_factory: pytest.TempPathFactory, _forks: None
+) -> Iterator[Callable[..., tuple[str, forked.Command]]]:
     """Return a function that starts a real MLflow server on one port and one store, and returns its process."""
-    port, started, made = 0, [], tmp_path_factory.mktemp("tracking")
+    from mlflow.server import constants as variables
 
-    def start(folder: Path = made) -> tuple[str, subprocess.Popen[bytes]]:
-        nonlocal port
-        if not port:
-            from flows.servers.ports import free_port
+    from flows.servers.ports import free_port
 
-            port = free_port()
-        store = f"sqlite:///{folder / 'server.db'}"
-        command = ["server", "--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command, "--port", str(port), "--workers", "1"],
-            cwd=folder,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+    port, made, started = free_port(), tmp_path_factory.mktemp("tracking"), list[forked.Command]()
+
+    def start(folder: Path = made) -> tuple[str, forked.Command]:
+        # What `mlflow server` calls, and the variables that it tells its options by.
+        environment = {
+            "PATH": os.environ["PATH"],
+            variables.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{folder / 'server.db'}",
+            variables.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+            variables.ARTIFACTS_DESTINATION_ENV_VAR: str(folder / "artifacts"),
+            variables.SERVE_ARTIFACTS_ENV_VAR: "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+        process = forked.Command(
+            ["mlflow.server.fastapi_app:app", "--port", str(port)],
+            code=ROOT,
+            folder=folder,
+            environment=environment,
+            program="uvicorn",
         )
         started.append(process)
         url = f"http://127.0.0.1:{port}"
@@ -465,13 +472,13 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             with suppress(httpx.HTTPError):
                 if httpx.get(f"{url}/health").status_code == 200:
                     return url, process
+            assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         raise AssertionError("the MLflow server does not start")
 
     yield start
     for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
@@ -485,11 +492,7 @@ def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
 def ran(make_checkout: Callable[..., Checkout]) -> Checkout:
     """Return a checkout after its first run, with what the run printed; whoever changes it puts it right again."""
     checkout = make_checkout(store=False)
-    # The one run that is a process of its own from its first line: it shows what loading the libraries says.
-    command, environment = checkout.command("run", "digits", "--json"), checkout.environment
-    checkout.first = subprocess.run(
-        command, cwd=checkout.root, env=environment, capture_output=True, text=True, timeout=280, check=False
-    )
+    checkout.first = checkout.digits("run", "digits", "--json")
     assert checkout.first.returncode == 0, checkout.first.stderr
     return checkout
 

@@ -34,7 +34,7 @@ import psutil
 __all__ = ["Command", "on_path", "run", "serve", "use"]
 
 #: Program → the module whose `main` it calls.
-PROGRAMS = {"digits": "digits.cli", "dvc": "dvc.cli"}
+PROGRAMS = {"digits": "digits.cli", "dvc": "dvc.cli", "uvicorn": "uvicorn.main"}
 
 #: A `python` for a shell: `python -m digits` asks whoever listens at an address to fork that command.
 ON_PATH = """#!{python} -SE
@@ -52,16 +52,27 @@ sys.exit(code)
 
 #: Nothing that starts threads.
 LIBRARIES = (
-    "dvc.repo",
+    "alembic.command",
+    "cv2",
+    "cyclopts",
+    "dvc.cachemgr",
+    "dvc.cli.parser",
+    "dvc.repo.index",
+    "graphviz",
     "great_expectations",
     "matplotlib.figure",
-    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "networkx",
+    "opentelemetry.sdk.metrics",
     "pandas",
+    "pebble",
     "prefect.flow_engine",
     "prefect.input",
     "prefect.task_runners",
     "skops.io",
     "sklearn.pipeline",
+    "tests.frozen",
 )
 
 

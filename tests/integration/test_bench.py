@@ -44,8 +44,8 @@ def test_side_by_side_and_one_by_one_give_the_same_bits(ran: Any, tmp_path: Path
 def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: Any, tmp_path: Path) -> None:
     """`digits bench overhead` compares every family, an ensemble too; one that fails in the pipeline is named.
 
-    A ratio above the limit is an error, after all figures were printed. Of all tools and servers in a whole run, none
-    sends anything anywhere.
+    A ratio above the limit is an error, after all figures were printed. Of all tools and servers in a whole run, which
+    are processes of their own from their first line, none sends anything anywhere, and none has anything to remark.
     """
     watch = Watch(tmp_path)
     families = {
@@ -63,6 +63,8 @@ def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: A
     figures = json.loads(done.stdout)
     said = f"the pipeline takes {figures['ratio']} times as long as a plain script; wanted 0.01 at most"
     assert done.stderr.splitlines()[-1] == f"digits: {said}"
+    for noise in ("Traceback", "Warning", "warning", "ERROR", "telemetry"):
+        assert noise not in done.stderr
     assert (figures["families"], figures["failed"]) == (len(families) - 1, ["k_nearest_neighbors"])
     assert figures["different_metrics"] == []
     assert watch.seen() == []

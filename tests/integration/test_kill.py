@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shutil
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -70,7 +68,7 @@ def _running(client: mlflow.MlflowClient, family: str) -> bool:
 @pytest.fixture(scope="module")
 def slow(make_checkout: Any) -> Any:
     """Return a checkout that has run, with a fit that takes some seconds, and what its leaderboard says."""
-    families = {"logistic_regression": {}, SLOW: {"trees": 200}, "voting": {"members": ["logistic_regression", SLOW]}}
+    families = {"logistic_regression": {}, SLOW: {"trees": 100}, "voting": {"members": ["logistic_regression", SLOW]}}
     checkout = make_checkout(families)
     checkout.params(split={"validation": {"take": "folds", "folds": 2, "shuffle": False}})  # less to fit each time
     start = time.monotonic()
@@ -149,7 +147,7 @@ def test_a_run_recovers_from_the_death_of_the_tracking_server(checkout: Any, tra
     client = mlflow.MlflowClient(url)
     while not (client.get_experiment_by_name("digits") and _runs(client, "tags.family = 'mlp'")):
         time.sleep(0.1)
-    os.killpg(server.pid, signal.SIGKILL)
+    server.kill()
     server.wait()
     assert process.wait(120) == 1
     tracking_server()
