@@ -69,7 +69,7 @@ def remembered(root: Path, *, stage: str, step: Callable[[], object], always: bo
             # that was edited after this process had loaded it.
             found = named(known, stage)
             if _inputs(found) == inputs and not changed_code(_modules(found)):
-                _commit([known[stage]])
+                _commit([found])
 
         with_stages(root, commit_what_was_read)
     return True
@@ -90,7 +90,8 @@ def record(root: Path, *, stages: Callable[[], Sequence[str]]) -> None:
     """
 
     def commit_changed(known: Stages) -> None:
-        _commit([known[stage] for stage in stages() if stage in known and known[stage].status()])
+        found = [known[stage] for stage in stages() if stage in known]
+        _commit([stage for stage in found if stage.status()])
 
     with alone(root):
         with_stages(root, commit_changed)
@@ -111,10 +112,10 @@ def changes(root: Path, *, stages: Sequence[str]) -> dict[str, list[str]]:
 
     def changed(known: Stages) -> dict[str, list[str]]:
         found = {}
-        for stage in stages:
-            if (status := named(known, stage).status()) and _has_to_run(known[stage]):
-                recorded = any(out.hash_info for out in known[stage].outs)
-                found[stage] = _names(next(iter(status.values()))) if recorded else []
+        for stage in (named(known, name) for name in stages):
+            if (status := stage.status()) and _has_to_run(stage):
+                recorded = any(out.hash_info for out in stage.outs)
+                found[stage.name] = _names(next(iter(status.values()))) if recorded else []
         return found
 
     with alone(root):

@@ -34,7 +34,7 @@ import psutil
 __all__ = ["Command", "on_path", "run", "serve", "use"]
 
 #: Program → the module whose `main` it calls.
-PROGRAMS = {"digits": "digits.cli", "dvc": "dvc.cli", "uvicorn": "uvicorn.main"}
+PROGRAMS = {"digits": "digits.cli", "dvc": "dvc.cli", "flow": "tests.flow", "uvicorn": "uvicorn.main"}
 
 #: A `python` for a shell: `python -m digits` asks whoever listens at an address to fork that command.
 ON_PATH = """#!{python} -SE

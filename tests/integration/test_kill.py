@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,6 @@ def slow(make_checkout: Any) -> Any:
     """Return a checkout that has run, with a fit that takes some seconds, and what its leaderboard says."""
     families = {"logistic_regression": {}, SLOW: {"trees": 100}, "voting": {"members": ["logistic_regression", SLOW]}}
     checkout = make_checkout(families)
-    checkout.params(split={"validation": {"take": "folds", "folds": 2, "shuffle": False}})  # less to fit each time
     start = time.monotonic()
     first = checkout.digits("run", "digits", "--json")
     assert first.returncode == 0, first.stderr
@@ -79,33 +79,40 @@ def slow(make_checkout: Any) -> Any:
 
 @pytest.mark.timeout(900)
 def test_a_run_recovers_from_kills_at_any_moment(slow: Any) -> None:
-    """Ten kills, each after fits were lost, every second one in a fit: each next run has the same leaderboard."""
+    """Ten kills: in pairs after fits were lost, in a fit, then in the run that recovers; the next has what was there.
+
+    The same leaderboard, and nothing that is half written.
+    """
     checkout, families, figures, seconds = slow
     client, moments = _client(checkout), random.Random(0)  # noqa: S311 - moments, not secrets
     hit = number = 0
     while hit < KILLS:
         number += 1
-        assert number < 2 * KILLS, "too few kills find anybody alive"
+        assert number < KILLS, "too few kills find anybody alive"
         for family in (SLOW, families[number % len(families)]):
             _lose(checkout, client, family)
-        process = checkout.start("run", "digits")
-        if number % 2:
-            while process.poll() is None and not _running(client, SLOW):
-                time.sleep(0.1)
-            time.sleep(moments.uniform(0, 1))
-        else:
-            time.sleep(moments.uniform(0.05, 0.35) * seconds)
-        workers = process.workers if process.poll() is None else []
-        hit += process.poll() is None
-        process.kill()
-        process.wait()
-        assert _gone(workers), "workers outlive the run"
-        assert _half_written(checkout) == []
+        hit += _killed(checkout, until=lambda: _running(client, SLOW), after=moments.uniform(0, 1))
+        hit += _killed(checkout, until=lambda: True, after=moments.uniform(0.05, 0.35) * seconds)
         recovered = checkout.digits("run", "digits", "--json")
         assert recovered.returncode == 0, recovered.stderr
         assert _figures(recovered.stdout) == figures
         assert list((checkout.root / "data/candidates").glob("digits/*/.*")) == []
     _assert_tidy(checkout, families)
+
+
+def _killed(checkout: Any, *, until: Callable[[], bool], after: float) -> bool:
+    """Kill a run some seconds after something has come to pass; return whether it was alive."""
+    process = checkout.start("run", "digits")
+    while process.poll() is None and not until():
+        time.sleep(0.1)
+    time.sleep(after)
+    alive = process.poll() is None
+    workers = process.workers if alive else []
+    process.kill()
+    process.wait()
+    assert _gone(workers), "workers outlive the run"
+    assert _half_written(checkout) == []
+    return alive
 
 
 def test_a_run_goes_on_when_a_worker_is_killed(slow: Any) -> None:

@@ -143,14 +143,14 @@ def test_every_family_is_a_model_whose_figures_name_the_dataset(ran: Any) -> Non
 
 
 def test_folds_are_told_apart(ran: Any) -> None:
-    """Mean and deviation are those of the accuracies of the five folds, counted from the out-of-fold predictions."""
+    """Mean and deviation are those of the accuracies of the folds, counted from the out-of-fold predictions."""
     split = load_split(ran.project, "digits")
     labels = np.asarray(split.snapshot.labels())
     for row in json.loads(ran.first.stdout):
         candidate = Candidate.load(ran.project.candidate("digits", row["family"]))
         predicted = dict(zip(split.validation(), candidate.validation_proba().argmax(axis=1), strict=True))
         folds = [np.mean([predicted[place] == labels[place] for place in fold.validation]) for fold in split.folds()]
-        assert len(folds) == 5
+        assert len(folds) == 2
         assert row["cross_validation_mean"] == pytest.approx(np.mean(folds))
         assert row["cross_validation_deviation"] == pytest.approx(np.std(folds, ddof=1))
 

@@ -650,19 +650,10 @@ def test_candidates_travel_to_a_machine_that_never_saw_the_server(
 
 def test_two_flows_at_once_fit_nothing_twice(checkout: Any) -> None:
     """Two flows of the same dataset at the same time, through one Prefect server: one fit per family, one result."""
-    command = [
-        sys.executable,
-        "-c",
-        "from digits.settings import prepare_environment as p; p();from flows.train import train; train('digits')",
-    ]
-    environment = {**checkout.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
-    both = [
-        subprocess.Popen(command, cwd=checkout.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for _ in range(2)
-    ]
+    both = [checkout.start("digits", program="flow") for _ in range(2)]
     for process in both:
-        output, _ = process.communicate(timeout=280)
-        assert process.returncode == 0, output.decode()
+        _, said = process.communicate(280)
+        assert process.wait() == 0, said
     assert _fitted(checkout, since=set()) == ["decision_tree", "k_nearest_neighbors", "logistic_regression", "voting"]
     assert "Running stage" not in checkout.dvc("repro", TARGET)
     rows = json.loads(checkout.digits("leaderboard", "digits", "--json").stdout)

@@ -114,17 +114,20 @@ def test_a_stopped_pool_gives_up_what_runs_and_what_comes(tmp_path: Path, monkey
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path, when: str) -> None:
     """When that is killed, a worker does not go on, whatever it is doing."""
     (tmp_path / "worker_functions.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    begun = tmp_path / "begun"
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    if when == "in the middle of a call":
+        go.touch()
     code = (
-        "import time\n"
+        "import os, time\n"
         "import worker_functions as functions\n"
         "from digits.experiments.workers import WorkerPool\n"
         "if __name__ == '__main__':\n"
         "    with WorkerPool(2, timeout_s=600) as pool:\n"
         f"        pool.run(functions._begin_and_sleep, path={str(begun)!r}, seconds=600)\n"
         "else:\n"
-        "    time.sleep(1)  # what a worker imports first; the second one still has the pipes when the first is ready\n"
-        "    try:\n"
+        f"    while not os.path.exists({str(go)!r}):  # what a worker imports first\n"
+        "        time.sleep(0.1)\n"
+        "    try:  # the second one still has the pipes when the first is ready\n"
         f"        open({str(tmp_path / 'first')!r}, 'x').close()\n"
         "    except FileExistsError:\n"
         "        time.sleep(3)\n"
@@ -135,16 +138,15 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path, when: st
     workers: list[psutil.Process] = []
     try:
         deadline = time.monotonic() + 60
-        while len(workers) < 2 or (when != "while it starts" and not begun.exists()):
+        while len(workers) < 2 or begun.exists() != go.exists():
             workers = _workers_of(process.pid)
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        time.sleep(0.5)
-        assert begun.exists() == (when != "while it starts")
     finally:
         process.kill()
         process.wait()
-        _, alive = psutil.wait_procs(workers, timeout=10)
+        go.touch()
+        _, alive = psutil.wait_procs(workers, timeout=30)
         for worker in alive:
             worker.kill()
     assert alive == []
