@@ -48,7 +48,8 @@ class Served:
     def ask(self, path: str, **body: Any) -> Any:
         """Post a question to the Prefect server and return its answer; a busy one is asked again, as its clients do."""
         return self.until(
-            lambda: httpx.post(f"{self.prefect}/api/{path}", json=body).raise_for_status().json(), seconds=30
+            lambda: httpx.post(f"{self.prefect}/api/{path}", json=body, timeout=60).raise_for_status().json(),
+            seconds=120,
         )
 
     def start(self, deployment: str, **parameters: Any) -> str:
