@@ -1,7 +1,11 @@
-"""MNIST, from a folder, from mirrors or from OpenML: the same bytes, held against the same MD5s, in any case."""
+"""MNIST, from a folder, from mirrors or from OpenML: the same bytes, held against the same MD5s, in any case.
+
+Wherever they come from, the files end in a folder and are read one part after the other: memory holds one part at most.
+"""
 
 from __future__ import annotations
 
+import gzip
 import logging
 import sys
 import tempfile
@@ -19,6 +23,7 @@ from pydantic import Field
 from digits.data import idx
 from digits.data.card import Card
 from digits.errors import SourceError
+from digits.files import replaced_file
 from digits.params import Section
 
 __all__ = ["MnistCard", "OpenMLFetch", "read_mnist"]
@@ -27,7 +32,6 @@ log = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
-Payloads = dict[str, bytes]
 
 #: ``fetch_openml(name, version=…, data_home=…)`` → data ``(n_samples, n_pixels)`` and target ``(n_samples,)``.
 OpenMLFetch = Callable[..., tuple[NDArray[Any], NDArray[Any]]]
@@ -82,8 +86,8 @@ class MnistCard(Card):
 
 def read_mnist(
     card: MnistCard, *, folder: Path | None, downloads: Path | None, fetch_openml: OpenMLFetch | None = None
-) -> tuple[Images, Labels]:
-    """Return the images and labels of all parts, in the card's order.
+) -> Iterator[tuple[Images, Labels]]:
+    """Yield the images and labels of one part after the other, in the card's order.
 
     Parameters
     ----------
@@ -96,8 +100,8 @@ def read_mnist(
     fetch_openml
         Stands in for ``sklearn.datasets.fetch_openml`` in tests.
 
-    Returns
-    -------
+    Yields
+    ------
     tuple
         Images ``(n_samples, height, width)`` uint8 in ``[0, 255]`` and labels ``(n_samples,)`` uint8.
 
@@ -107,60 +111,55 @@ def read_mnist(
         A file is missing, truncated, corrupt or another one than the card says, or no source gives the files.
     """
     if folder is not None:
-        return _arrays(card, _from_folder(card, folder=folder))
+        _refuse_missing(card, folder=folder)
+        yield from _parts(card, folder=folder)
+        return
     with _kept(downloads) as cache:
-        payloads, faults = _from_mirrors(card, cache=cache)
-        if payloads is None:
-            payloads, more = _from_openml(card, cache=cache, fetch=fetch_openml)
+        given, faults = _from_mirrors(card, cache=cache)
+        if not given:
+            given, more = _from_openml(card, cache=cache, fetch=fetch_openml)
             faults += more
-    if payloads is None:
-        raise SourceError(
-            f"no source gives {card.title}: {'; '.join(faults) or 'the card names none'}; "
-            "connect to the network, or set DIGITS_MNIST_DIR to a folder with the files"
-        )
-    return _arrays(card, payloads)
-
-
-def _arrays(card: MnistCard, payloads: Payloads) -> tuple[Images, Labels]:
-    images, labels = [], []
-    for part in card.parts:
-        images.append(idx.decode(payloads[part.images.name], dimensions=3, name=part.images.name))
-        labels.append(idx.decode(payloads[part.labels.name], dimensions=1, name=part.labels.name))
-        if not len(images[-1]) == len(labels[-1]) == part.n_samples:
+        if not given:
             raise SourceError(
-                f"{part.images.name} has {len(images[-1])} images and {part.labels.name} {len(labels[-1])} labels, "
+                f"no source gives {card.title}: {'; '.join(faults) or 'the card names none'}; "
+                "connect to the network, or set DIGITS_MNIST_DIR to a folder with the files"
+            )
+        yield from _parts(card, folder=cache)
+
+
+def _parts(card: MnistCard, *, folder: Path) -> Iterator[tuple[Images, Labels]]:
+    for part in card.parts:
+        images = _checked(_path(folder, name=part.images.name), file=part.images, dimensions=3)
+        labels = _checked(_path(folder, name=part.labels.name), file=part.labels, dimensions=1)
+        if not len(images) == len(labels) == part.n_samples:
+            raise SourceError(
+                f"{part.images.name} has {len(images)} images and {part.labels.name} {len(labels)} labels, "
                 f"wanted {part.n_samples} of both; mend the source's card"
             )
-    return np.concatenate(images), np.concatenate(labels)
+        yield images, labels
 
 
-def _from_folder(card: MnistCard, *, folder: Path) -> Payloads:
-    paths = {file: _found(folder, name=file.name) for file in card.files()}
-    missing = [file.name for file, path in paths.items() if path is None]
-    if missing:
+def _refuse_missing(card: MnistCard, *, folder: Path) -> None:
+    files = card.files()
+    if missing := [file.name for file in files if not _path(folder, name=file.name).is_file()]:
         what = "misses" if folder.is_dir() else "does not exist; MNIST needs"
         raise SourceError(
-            f"the folder {folder} {what} {len(missing)} of {len(paths)} files: {', '.join(missing)}; "
+            f"the folder {folder} {what} {len(missing)} of {len(files)} files: {', '.join(missing)}; "
             "wanted each, plain or .gz"
         )
-    dimensions = card.files()
-    return {
-        file.name: _checked(path, file=file, dimensions=dimensions[file])
-        for file, path in paths.items()
-        if path is not None
-    }
 
 
-def _found(folder: Path, *, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+def _path(folder: Path, *, name: str) -> Path:
+    plain = folder / name
+    return plain if plain.is_file() else folder / f"{name}.gz"
 
 
-def _checked(path: Path, *, file: File, dimensions: int) -> bytes:
-    """Return the bytes of a file after a look at its form, which tells more than a wrong MD5 does."""
+def _checked(path: Path, *, file: File, dimensions: int) -> NDArray[np.uint8]:
+    """Return the array in a file, first looking at its form, which tells more than a wrong MD5 does."""
     payload = idx.read_payload(path)
-    idx.decode(payload, dimensions=dimensions, name=str(path))
+    array = idx.decode(payload, dimensions=dimensions, name=str(path))
     idx.verify(payload, md5=file.md5, name=str(path))
-    return payload
+    return array
 
 
 @contextmanager
@@ -172,25 +171,25 @@ def _kept(downloads: Path | None) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _from_mirrors(card: MnistCard, *, cache: Path) -> tuple[Payloads | None, list[str]]:
-    """Return the payloads, or ``None`` when a file is on no mirror, and what went wrong on the way."""
-    payloads: Payloads = {}
+def _from_mirrors(card: MnistCard, *, cache: Path) -> tuple[bool, list[str]]:
+    """Bring all files into the cache; return whether some mirror had each, and what went wrong on the way."""
+    wanted = card.files()
     faults: list[str] = []
     for mirror in card.mirrors:
         try:
-            for file, dimensions in card.files().items():
-                if file.name not in payloads:
-                    payloads[file.name] = _download(file, dimensions=dimensions, mirror=mirror.rstrip("/"), cache=cache)
-            return payloads, faults
+            for file, dimensions in list(wanted.items()):
+                _download(file, dimensions=dimensions, mirror=mirror.rstrip("/"), cache=cache)
+                del wanted[file]
+            return True, faults
         except (OSError, ValueError, SourceError) as error:
             # OSError is the base of what requests raises; ValueError is how pooch refuses an unknown protocol.
             faults.append(f"{mirror} ({error})")
             log.warning("mirror %s does not give the files (%s); trying the next source", mirror, error)
-    return None, faults
+    return False, faults
 
 
-def _download(file: File, *, dimensions: int, mirror: str, cache: Path) -> bytes:
-    """Return the payload of a file from the cache, or else from a mirror; what is wrong does not stay in the cache."""
+def _download(file: File, *, dimensions: int, mirror: str, cache: Path) -> None:
+    """Bring a file into the cache from a mirror, unless it is there; what is wrong does not stay in the cache."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)  # it would print the hash of every file
@@ -198,7 +197,8 @@ def _download(file: File, *, dimensions: int, mirror: str, cache: Path) -> bytes
     kept = cache / name
     if kept.exists():
         try:
-            return _checked(kept, file=file, dimensions=dimensions)
+            _checked(kept, file=file, dimensions=dimensions)
+            return
         except SourceError as error:
             log.warning("%s; downloading it anew", error)
             kept.unlink()
@@ -207,28 +207,29 @@ def _download(file: File, *, dimensions: int, mirror: str, cache: Path) -> bytes
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT)
     pooch.retrieve(f"{mirror}/{name}", known_hash=None, fname=name, path=cache, downloader=downloader)
     try:
-        return _checked(kept, file=file, dimensions=dimensions)
+        _checked(kept, file=file, dimensions=dimensions)
     except SourceError:
         kept.unlink(missing_ok=True)
         raise
 
 
-def _from_openml(card: MnistCard, *, cache: Path, fetch: OpenMLFetch | None) -> tuple[Payloads | None, list[str]]:
-    """Return the payloads rebuilt from OpenML's arrays, or ``None``, and what went wrong on the way."""
+def _from_openml(card: MnistCard, *, cache: Path, fetch: OpenMLFetch | None) -> tuple[bool, list[str]]:
+    """Rebuild all files from OpenML's arrays in the cache; return whether that could be, and what went wrong."""
     if card.openml is None:
-        return None, []
+        return False, []
     name = f"OpenML {card.openml.name} version {card.openml.version}"
     log.info("downloading %s", name)
     try:
         data, target = (fetch or _fetch_openml)(
             card.openml.name, version=card.openml.version, data_home=cache / "openml"
         )
-        return _payloads(card, images=_squares(data), labels=np.asarray(target).astype(np.uint8)), []
+        _write_files(card, images=_squares(data), labels=np.asarray(target).astype(np.uint8), cache=cache)
     except (OSError, ValueError, EOFError, HTTPException, zlib.error, SourceError) as error:
         # OSError is the base of urllib's errors; ValueError is how scikit-learn names data that it does not understand;
         # the others come of a download that was cut off.
         log.warning("%s does not give the files (%s)", name, error)
-        return None, [f"{name} ({error})"]
+        return False, [f"{name} ({error})"]
+    return True, []
 
 
 def _fetch_openml(name: str, *, version: int, data_home: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -245,14 +246,14 @@ def _squares(data: NDArray[Any]) -> Images:
     return pixels.reshape(-1, side, side)
 
 
-def _payloads(card: MnistCard, *, images: Images, labels: Labels) -> Payloads:
-    """Cut the rows into the card's parts and return them as IDX files, held against their MD5s."""
-    payloads: Payloads = {}
+def _write_files(card: MnistCard, *, images: Images, labels: Labels, cache: Path) -> None:
+    """Cut the rows into the card's parts and write them as IDX files, held against their MD5s."""
     start = 0
     for part in card.parts:
         rows = slice(start, start + part.n_samples)
         for file, array in ((part.images, images[rows]), (part.labels, labels[rows])):
-            payloads[file.name] = idx.encode(array)
-            idx.verify(payloads[file.name], md5=file.md5, name=file.name)
+            payload = idx.encode(array)
+            idx.verify(payload, md5=file.md5, name=file.name)
+            with replaced_file(cache / f"{file.name}.gz") as work:
+                work.write_bytes(gzip.compress(payload, compresslevel=1))
         start = rows.stop
-    return payloads

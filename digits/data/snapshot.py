@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from digits.errors import MissingError
 from digits.files import replaced_folder, write_json
 
-__all__ = ["Snapshot", "write_snapshot"]
+__all__ = ["Batch", "Snapshot", "write_snapshot"]
+
+#: Images ``(n_samples, height, width)`` with their labels ``(n_samples,)``, both uint8.
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.npy", "snapshot.json"
 
@@ -109,8 +112,7 @@ def write_snapshot(
     path: Path,
     *,
     dataset: str,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
+    batches: Iterable[Batch],
     max_value: int,
     description: Mapping[str, Any],
 ) -> Snapshot:
@@ -122,33 +124,59 @@ def write_snapshot(
         Folder of the snapshot.
     dataset
         Name of the dataset.
-    images
-        ``(n_samples, height, width)`` uint8 in ``[0, max_value]``.
-    labels
-        ``(n_samples,)`` uint8.
+    batches
+        Images in ``[0, max_value]`` and labels, at least one batch; each is let go of before the next is asked for.
     max_value
         Largest value that a pixel can take.
     description
         What else to say about the images (title, licence, source); must not depend on the day or the machine.
     """
-    n_samples, height, width = images.shape
-    digest = digest_of(images, labels)
-    counts = np.bincount(labels, minlength=10)
     with replaced_folder(path) as work:
-        np.save(work / IMAGES, np.ascontiguousarray(images), allow_pickle=False)
-        np.save(work / LABELS, np.ascontiguousarray(labels), allow_pickle=False)
+        with (work / IMAGES).open("wb") as file:
+            labels, value_range = _write_images(file, batches)
+        np.save(work / LABELS, labels, allow_pickle=False)
+        images = np.load(work / IMAGES, mmap_mode="r", allow_pickle=False)
+        n_samples, height, width = images.shape
+        counts = np.bincount(labels, minlength=10)
         write_json(
             work / DESCRIPTION,
             {
                 "dataset": dataset,
-                "digest": digest,
+                "digest": digest_of(images, labels),
                 "n_samples": n_samples,
                 "height": height,
                 "width": width,
                 "max_value": max_value,
-                "value_range": [int(images.min()), int(images.max())],
+                "value_range": value_range,
                 "label_counts": {str(label): int(count) for label, count in enumerate(counts)},
                 **description,
             },
         )
     return Snapshot.load(path)
+
+
+def _write_images(file: BinaryIO, batches: Iterable[Batch]) -> tuple[NDArray[np.uint8], list[int]]:
+    """Write the images of all batches as one array; return all labels, and the least and the largest pixel."""
+    all_labels: list[NDArray[np.uint8]] = []
+    extremes: list[int] = []
+    n_samples = 0
+    for images, labels in batches:
+        if not all_labels:
+            first = images[:0]
+            _write_header(file, first, n_samples=0)
+        if images.shape[1:] != first.shape[1:] or images.dtype != first.dtype:
+            raise ValueError(f"found images of {images.shape[1:]} {images.dtype}, wanted all like {first.shape[1:]}")
+        file.write(np.ascontiguousarray(images).data)
+        n_samples += len(images)
+        all_labels.append(labels)
+        extremes += [int(images.min()), int(images.max())]
+    file.seek(0)
+    _write_header(file, first, n_samples=n_samples)
+    return np.concatenate(all_labels), [min(extremes), max(extremes)]
+
+
+def _write_header(file: BinaryIO, images: NDArray[np.uint8], *, n_samples: int) -> None:
+    """Write the header of ``images.npy``; NumPy leaves room in it, so that it is as long for any number of rows."""
+    described = np.lib.format.header_data_from_array_1_0(images)
+    shape = (n_samples, *images.shape[1:])
+    np.lib.format.write_array_header_1_0(file, {**described, "fortran_order": False, "shape": shape})

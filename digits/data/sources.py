@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from digits.data.card import Card, read_card
 from digits.data.folder import read_folder
 from digits.data.images import DIGITS_FRAME, MNIST_FRAME
 from digits.data.mnist import MnistCard, OpenMLFetch, read_mnist
-from digits.data.snapshot import Snapshot, write_snapshot
+from digits.data.snapshot import Batch, Snapshot, write_snapshot
 from digits.params import Section
 
 __all__ = ["FolderSource", "IngestParams", "MnistSource", "SklearnSource", "ingest"]
@@ -48,10 +48,9 @@ IngestParams = Annotated[SklearnSource | MnistSource | FolderSource, Field(discr
 
 
 class _Source(NamedTuple):
-    """What was read: the images, their labels, the range of their values and what to say about them."""
+    """What is read: batches of images with their labels, the range of their values and what to say about them."""
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    batches: Iterable[Batch]
     max_value: int
     description: dict[str, Any]
 
@@ -96,16 +95,16 @@ def ingest(
             source = _sklearn(folder)
         case MnistSource():
             card = read_card(folder, model=MnistCard)
-            images, labels = read_mnist(card, folder=mnist_dir, downloads=downloads, fetch_openml=fetch_openml)
-            source = _Source(images, labels, MNIST_FRAME.max_value, card.description())
+            batches = read_mnist(card, folder=mnist_dir, downloads=downloads, fetch_openml=fetch_openml)
+            source = _Source(batches, MNIST_FRAME.max_value, card.description())
         case FolderSource():
             images, labels, files = read_folder(folder)
-            source = _Source(images, labels, MNIST_FRAME.max_value, {"title": "A folder of pictures", "files": files})
+            description = {"title": "A folder of pictures", "files": files}
+            source = _Source([(images, labels)], MNIST_FRAME.max_value, description)
     snapshot = write_snapshot(
         path,
         dataset=dataset,
-        images=source.images,
-        labels=source.labels,
+        batches=source.batches,
         max_value=source.max_value,
         description={"source": params.source, **source.description},
     )
@@ -119,4 +118,4 @@ def _sklearn(folder: Path) -> _Source:
     card = read_card(folder, model=Card)
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
-    return _Source(images, labels, DIGITS_FRAME.max_value, card.description())
+    return _Source([(images, labels)], DIGITS_FRAME.max_value, card.description())

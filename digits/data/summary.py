@@ -1,12 +1,14 @@
 """One row of numbers per image: what the rules of the contract look at instead of pixels.
 
-Does not know the rules. The images are read in chunks, so that memory does not grow with their number.
+Does not know the rules. The images are read in chunks and their numbers given in batches, so that memory hardly grows
+with how many they are: by eight bytes for each, by which copies are found.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +19,25 @@ if TYPE_CHECKING:
 __all__ = ["N_CLASSES", "ink_distance", "label_distance", "summarise", "summarise_classes"]
 
 N_CLASSES = 10
-_CHUNK_ROWS = 4096
+#: How many images are read at a time, and of how many the numbers make a batch.
+_CHUNK_ROWS, _BATCH_ROWS = 4096, 32_768
 
 Real = NDArray[Any]
 Float = NDArray[np.float64]
 
 
+class _Copies(NamedTuple):
+    """The rows whose image stands in another row too, ascending, and two columns for them; the others have zeros."""
+
+    rows: NDArray[np.int64]
+    other_labels: NDArray[np.int64]
+    repeats: NDArray[np.int64]
+
+
 def summarise(
     images: Real, labels: Real, *, max_value: int, ink_level: float, test_rows: int | None = None
-) -> pd.DataFrame:
-    """Measure every image.
+) -> Iterator[pd.DataFrame]:
+    """Measure every image, batch by batch.
 
     Parameters
     ----------
@@ -41,10 +52,10 @@ def summarise(
     test_rows
         How many of the last rows are the publisher's test split; None when there is none.
 
-    Returns
-    -------
+    Yields
+    ------
     pandas.DataFrame
-        ``n_samples`` rows with the columns
+        The next rows, ``n_samples`` in all, with the columns
 
         * ``row``, ``label``;
         * ``ink``: mean of the pixels as a share of `max_value`;
@@ -60,24 +71,20 @@ def summarise(
     """
     import pandas as pd
 
-    n_samples = len(images)
-    columns: dict[str, Float] = {}
-    digests: list[bytes] = []
-    for start in range(0, n_samples, _CHUNK_ROWS):
-        chunk = np.ascontiguousarray(images[start : start + _CHUNK_ROWS])
-        for name, values in _measure(chunk, max_value=max_value, ink_level=ink_level).items():
-            columns.setdefault(name, np.empty(n_samples))[start : start + len(chunk)] = values
-        digests += [hashlib.blake2b(image, digest_size=16).digest() for image in chunk]
-    same, _ = pd.factorize(np.array(digests, dtype=object))
-    return pd.DataFrame(
-        {
-            "row": np.arange(n_samples),
-            "label": np.asarray(labels),
-            **columns,
-            "other_labels": _other_labels(same, np.asarray(labels)),
-            "repeats": _repeats(same, test_rows=test_rows),
-        }
-    )
+    copies = _copies(images, labels, test_rows=test_rows)
+    for start in range(0, len(images), _BATCH_ROWS):
+        rows = np.arange(start, min(start + _BATCH_ROWS, len(images)))
+        columns: dict[str, Float] = {}
+        for first in range(0, len(rows), _CHUNK_ROWS):
+            chunk = np.ascontiguousarray(images[rows[first : first + _CHUNK_ROWS]])
+            for name, values in _measure(chunk, max_value=max_value, ink_level=ink_level).items():
+                columns.setdefault(name, np.empty(len(rows)))[first : first + len(chunk)] = values
+        inside = slice(*np.searchsorted(copies.rows, [start, start + len(rows)]))
+        other_labels, repeats = np.zeros((2, len(rows)), dtype=np.int64)
+        other_labels[copies.rows[inside] - start] = copies.other_labels[inside]
+        repeats[copies.rows[inside] - start] = copies.repeats[inside]
+        label = np.asarray(labels[rows])
+        yield pd.DataFrame({"row": rows, "label": label, **columns, "other_labels": other_labels, "repeats": repeats})
 
 
 def summarise_classes(labels: Real) -> pd.DataFrame:
@@ -154,6 +161,28 @@ def _centre(lines: Float, *, mass: Float) -> Float:
     return centre
 
 
+def _copies(images: Real, labels: Real, *, test_rows: int | None) -> _Copies:
+    import pandas as pd
+
+    rows = _suspects(images)
+    digests = [hashlib.blake2b(np.ascontiguousarray(images[row]), digest_size=16).digest() for row in rows]
+    same, _ = pd.factorize(np.array(digests, dtype=object))
+    is_test = None if test_rows is None else rows >= len(images) - test_rows
+    return _Copies(rows, _other_labels(same, np.asarray(labels[rows])), _repeats(same, is_test=is_test))
+
+
+def _suspects(images: Real) -> NDArray[np.int64]:
+    """Return the rows, ascending, whose image has the same short digest as another's: every copy is among them."""
+    short = np.empty(len(images), dtype=np.uint64)
+    for start in range(0, len(images), _CHUNK_ROWS):
+        chunk = np.ascontiguousarray(images[start : start + _CHUNK_ROWS])
+        digests = b"".join(hashlib.blake2b(image, digest_size=short.itemsize).digest() for image in chunk)
+        short[start : start + len(chunk)] = np.frombuffer(digests, dtype=short.dtype)
+    ordered = np.sort(short)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return np.flatnonzero(np.isin(short, repeated)) if len(repeated) else np.empty(0, dtype=np.int64)
+
+
 def _other_labels(same: NDArray[np.intp], labels: Real) -> NDArray[np.int64]:
     import pandas as pd
 
@@ -162,12 +191,10 @@ def _other_labels(same: NDArray[np.intp], labels: Real) -> NDArray[np.int64]:
     return np.asarray(n_labels[same] - 1, dtype=np.int64)
 
 
-def _repeats(same: NDArray[np.intp], *, test_rows: int | None) -> NDArray[np.int64]:
+def _repeats(same: NDArray[np.intp], *, is_test: NDArray[np.bool_] | None) -> NDArray[np.int64]:
     import pandas as pd
 
-    n_samples = len(same)
-    if test_rows is None:
+    if is_test is None:
         return np.asarray(pd.Series(same).groupby(same).cumcount(), dtype=np.int64)
-    is_test = np.arange(n_samples) >= n_samples - test_rows
     in_test = np.bincount(same[is_test], minlength=int(same.max(initial=0)) + 1)
     return np.where(is_test, 0, in_test[same])

@@ -128,7 +128,7 @@ def test_the_systems_on_mnist_learn(name: str, mnist_dir: Path, tmp_path: Path) 
         for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1))
     )
     snapshot = write_snapshot(
-        tmp_path / "snapshot", dataset="mnist", images=images, labels=labels, max_value=255, description={}
+        tmp_path / "snapshot", dataset="mnist", batches=[(images, labels)], max_value=255, description={}
     )
     params = SplitParams(seed=0, test=LastRows(rows=300), validation=Fraction(fraction=0.1))
     rows = split(snapshot, params=params, path=tmp_path / "split")

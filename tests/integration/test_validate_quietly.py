@@ -35,7 +35,7 @@ images = np.zeros((20, 28, 28), np.uint8)
 images[:, 4:24, 9:19] = np.random.default_rng(0).integers(128, 256, (20, 20, 10))
 labels = np.tile(np.arange(10, dtype=np.uint8), 2)
 snapshot = write_snapshot(
-    folder / "s", dataset="mine", images=images, labels=labels, max_value=255, description={}
+    folder / "s", dataset="mine", batches=[(images, labels)], max_value=255, description={}
 )
 validate(snapshot, params=ValidateParams(), path=folder / "v", docs=folder / "docs")
 assert tried == [], tried

@@ -51,7 +51,7 @@ def tiny(folder: Path, labels: Labels) -> Snapshot:
     """Write a snapshot with these labels."""
     images = np.zeros((len(labels), 2, 2), dtype=np.uint8)
     return write_snapshot(
-        folder / "snapshot", dataset="tiny", images=images, labels=labels, max_value=16, description={}
+        folder / "snapshot", dataset="tiny", batches=[(images, labels)], max_value=16, description={}
     )
 
 

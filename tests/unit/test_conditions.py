@@ -20,7 +20,7 @@ def test_harmed_images_are_in_the_order_of_their_names(tmp_path: Path) -> None:
     digits = load_digits()
     images, labels = digits.images[:200].astype(np.uint8), digits.target[:200].astype(np.uint8)
     snapshot = write_snapshot(
-        tmp_path / "snapshot", dataset="few", images=images, labels=labels, max_value=16, description={}
+        tmp_path / "snapshot", dataset="few", batches=[(images, labels)], max_value=16, description={}
     )
     params = {"seed": 0, "test": {"take": "last", "rows": 50}, "validation": {"take": "folds", "folds": 2}}
     rows = split(snapshot, params=SplitParams.model_validate(params), path=tmp_path / "split")

@@ -167,7 +167,7 @@ def section(root: Path) -> dict[str, Any]:
 def _snapshot(path: Path, data: Data, *, max_value: int = 16, **description: Any) -> Snapshot:
     images, labels = data
     return write_snapshot(
-        path, dataset="digits", images=images, labels=labels, max_value=max_value, description=description
+        path, dataset="digits", batches=[(images, labels)], max_value=max_value, description=description
     )
 
 

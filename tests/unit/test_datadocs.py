@@ -48,8 +48,7 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     snapshot = write_snapshot(
         folder / "s",
         dataset="<mine>",
-        images=images,
-        labels=np.tile(np.arange(10, dtype=np.uint8), 2),
+        batches=[(images, np.tile(np.arange(10, dtype=np.uint8), 2))],
         max_value=16,
         description={"files": ["<b>&.png"] * 20},
     )

@@ -32,7 +32,7 @@ def data() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def _snapshot(path: Path, images: Any, labels: Any, **description: Any) -> Snapshot:
-    return write_snapshot(path, dataset="mine", images=images, labels=labels, max_value=16, description=description)
+    return write_snapshot(path, dataset="mine", batches=[(images, labels)], max_value=16, description=description)
 
 
 def test_offending_rows_are_set_aside_with_reasons_and_pictures(

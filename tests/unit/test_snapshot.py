@@ -25,7 +25,7 @@ def write(path: Path, arrays: Arrays, *, source: str = "a test") -> Snapshot:
     """Write a snapshot of `arrays`."""
     images, labels = arrays
     return write_snapshot(
-        path, dataset="tiny", images=images, labels=labels, max_value=16, description={"source": source}
+        path, dataset="tiny", batches=[(images, labels)], max_value=16, description={"source": source}
     )
 
 
@@ -57,6 +57,30 @@ def test_the_same_images_give_the_same_bytes(tmp_path: Path, arrays: Arrays) -> 
 
     assert set(one) == {"images.npy", "labels.npy", "snapshot.json"}
     assert one == two
+
+
+@pytest.mark.parametrize("sizes", [(30,), (1, 29), (10, 10, 10)], ids=str)
+def test_batches_make_no_difference(tmp_path: Path, arrays: Arrays, sizes: tuple[int, ...]) -> None:
+    """However many batches the images come in, the files are those that NumPy writes of all at once."""
+    images, labels = arrays
+    cuts = np.cumsum(sizes)[:-1]
+    batches = zip(np.split(images, cuts), np.split(labels, cuts), strict=True)
+    write_snapshot(tmp_path / "parts", dataset="tiny", batches=batches, max_value=16, description={"source": "a test"})
+    write(tmp_path / "whole", arrays)
+    for name, array in (("images.npy", images), ("labels.npy", labels)):
+        np.save(tmp_path / name, array)
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / name).read_bytes()
+    parts, whole = ((tmp_path / name / "snapshot.json").read_bytes() for name in ("parts", "whole"))
+    assert parts == whole
+
+
+def test_images_of_two_sizes_are_no_snapshot(tmp_path: Path, arrays: Arrays) -> None:
+    """A batch whose images are larger than the others' is an error, and nothing is written."""
+    images, labels = arrays
+    batches = [(images, labels), (images.reshape(30, 2, 10), labels)]
+    with pytest.raises(ValueError, match="wanted all like"):
+        write_snapshot(tmp_path / "two", dataset="tiny", batches=batches, max_value=16, description={})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_digest_depends_on_images_labels_and_shape_alone(tmp_path: Path, arrays: Arrays) -> None:
@@ -117,8 +141,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_old(tmp_path: Path, arrays
         write_snapshot(
             tmp_path / "tiny",
             dataset="tiny",
-            images=arrays[0] + 1,
-            labels=arrays[1],
+            batches=[(arrays[0] + 1, arrays[1])],
             max_value=17,
             description={"source": object()},
         )
