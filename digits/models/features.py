@@ -7,6 +7,7 @@ range; what an image becomes depends on that image and on what `fit` saw, never 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal, Self, cast
 
 import cv2
@@ -54,7 +55,7 @@ class _ImageTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             `X` holds something else than finite real numbers, or has another shape.
         """
         flat = self._flat(X, reset=True)
-        self.scale_ = float(np.abs(flat).max()) or 1.0
+        self.scale_ = max(float(np.abs(chunk).max()) for chunk in _chunks(flat)) or 1.0
         return self
 
     def _flat(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
@@ -165,10 +166,9 @@ class Hog(_ImageTransformer):
         window, block, stride, cell = ((side, side) for side in (_SIDE, _BLOCK, _STRIDE, _CELL))
         descriptor = cv2.HOGDescriptor(window, block, stride, cell, _BINS, _signedGradient=True)
         out = np.empty((len(flat), _N_HOG), dtype=np.float32)
-        for start in range(0, len(flat), _CHUNK):
-            images = self._to_bytes(flat[start : start + _CHUNK])
-            for row, image in enumerate(images, start=start):
-                out[row] = descriptor.compute(self._upright(image))
+        images = (image for chunk in _chunks(flat) for image in self._to_bytes(chunk))
+        for row, image in enumerate(images):
+            out[row] = descriptor.compute(self._upright(image))
         return out
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
@@ -200,10 +200,20 @@ class Hog(_ImageTransformer):
 
 def _mean_extent(images: NDArray[Any]) -> float:
     """Return the longer side of the box around the ink of ``(n, height, width)`` images as a share, on average."""
+    longer = np.concatenate([_longer_sides(chunk) for chunk in _chunks(images)])
+    return float(longer[longer > 0].mean()) if longer.any() else 1.0
+
+
+def _longer_sides(images: NDArray[Any]) -> NDArray[np.float64]:
     inked = np.asarray(images > 0)
     shares = [_spans(np.any(inked, axis=3 - axis)) / images.shape[axis] for axis in (1, 2)]
-    longer = np.maximum(*shares)
-    return float(longer[longer > 0].mean()) if longer.any() else 1.0
+    longer: NDArray[np.float64] = np.maximum(*shares)
+    return longer
+
+
+def _chunks(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield a few images at a time: what is computed on the way to a number takes no memory for each of them."""
+    return (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
 
 
 def _spans(inked: NDArray[np.bool_]) -> NDArray[np.int64]:
