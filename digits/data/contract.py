@@ -11,9 +11,10 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits.data.bounds import Reference, ValidateParams
 from digits.data.datadocs import INDEX, write_docs
@@ -66,10 +67,10 @@ def validate(
     files = _files(snapshot)
     rules = rules_of(params, n_samples=snapshot.n_samples)
     judge = Judge()
-    images = _image_table(snapshot, params=params)
-    results = _judged("images", images, rules=rules, judge=judge, files=files)
-    aside = _set_aside(images, rules=rules, files=files) if params.on_invalid == "quarantine" else ()
-    kept = images.drop(index=[one.row for one in aside])
+    images = _looked_through(snapshot, params=params, rules=rules, judge=judge)
+    results = {rule.name: images.result(rule, files=files) for rule in rules if rule.table == "images"}
+    aside = _set_aside(images.broken, files=files) if params.on_invalid == "quarantine" else ()
+    kept = images.without([one.row for one in aside])
     results |= _judged("classes", _class_table(kept), rules=rules, judge=judge)
     results |= _judged("snapshot", _snapshot_table(snapshot, kept, params=params), rules=rules, judge=judge)
     report = ValidationReport(
@@ -95,22 +96,65 @@ def validate(
     return report
 
 
-def _image_table(snapshot: Snapshot, *, params: ValidateParams) -> pd.DataFrame:
-    """Return a row of measures per image, or an empty table when the arrays are no images with labels."""
-    import pandas as pd
+class _Images(NamedTuple):
+    """What was found in the images, batch by batch.
 
+    Attributes
+    ----------
+    labels, ink
+        Of every image, ``(n_samples,)``; None when the arrays are no images with labels.
+    broken
+        Rule about images → the rows that break it, ascending.
+    passed
+        Rule about images → what Great Expectations says.
+    """
+
+    labels: NDArray[Any] | None
+    ink: NDArray[np.float64] | None
+    broken: Mapping[str, NDArray[np.int64]]
+    passed: Mapping[str, bool]
+
+    def result(self, rule: Rule, *, files: Sequence[str]) -> RuleResult:
+        """Return what a rule about images found."""
+        if self.ink is None:
+            return _not_looked_at(rule)
+        broken = self.broken[rule.name]
+        found = f"{len(broken):,} of {len(self.ink):,} images"
+        return _result(rule, found=found, passed=self.passed[rule.name], broken=broken, files=files)
+
+    def without(self, rows: Sequence[int]) -> _Images:
+        """Return the same for all images but those."""
+        if self.labels is None or self.ink is None or not rows:
+            return self
+        return self._replace(labels=np.delete(self.labels, rows), ink=np.delete(self.ink, rows))
+
+
+def _looked_through(snapshot: Snapshot, *, params: ValidateParams, rules: Sequence[Rule], judge: Judge) -> _Images:
     images, labels = snapshot.images(), snapshot.labels()
     measurable = images.ndim == 3 and labels.shape == images.shape[:1] and images[:1].size > 0
     if not (measurable and images.dtype.kind in "bui" and labels.dtype.kind in "bui"):
-        return pd.DataFrame()
-    return summarise(images, labels, max_value=params.max_value, ink_level=params.ink_level, test_rows=params.test_rows)
+        return _Images(labels=None, ink=None, broken={}, passed={})
+    about = [rule for rule in rules if rule.table == "images"]
+    ink: list[NDArray[np.float64]] = []
+    broken: dict[str, list[NDArray[np.int64]]] = {rule.name: [] for rule in about}
+    for batch in summarise(
+        images, labels, max_value=params.max_value, ink_level=params.ink_level, test_rows=params.test_rows
+    ):
+        passed = judge.passed("images", batch, rules=about)
+        ink.append(batch["ink"].to_numpy(copy=True))
+        for rule in about:
+            broken[rule.name].append(batch["row"].to_numpy()[rule.broken_by(batch)])
+    rows = {name: np.concatenate(found) for name, found in broken.items()}
+    return _Images(labels=np.asarray(labels), ink=np.concatenate(ink), broken=rows, passed=passed)
 
 
-def _class_table(images: pd.DataFrame) -> pd.DataFrame:
-    return summarise_classes(images["label"].to_numpy()) if "label" in images else images
+def _class_table(images: _Images) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame() if images.labels is None else summarise_classes(images.labels)
 
 
-def _snapshot_table(snapshot: Snapshot, images: pd.DataFrame, *, params: ValidateParams) -> pd.DataFrame:
+def _snapshot_table(snapshot: Snapshot, images: _Images, *, params: ValidateParams) -> pd.DataFrame:
     """Return one row: the shape of the arrays, and the distributions of what is left of the images."""
     import pandas as pd
 
@@ -121,40 +165,44 @@ def _snapshot_table(snapshot: Snapshot, images: pd.DataFrame, *, params: Validat
         "images_dtype": str(pixels.dtype),
         "labels_dtype": str(labels.dtype),
         "max_value": snapshot.max_value,
-        "rows": len(images) if "row" in images else pixels.shape[0],
+        "rows": pixels.shape[0] if images.ink is None else len(images.ink),
     }
-    if "ink" in images:
-        ink = images["ink"].to_numpy()
-        facts["mean_ink"] = float(ink.mean()) if len(ink) else 0.0
+    if images.labels is not None and images.ink is not None:
+        facts["mean_ink"] = float(images.ink.mean()) if len(images.ink) else 0.0
         if params.reference is not None:
             facts |= {
-                "label_distance": label_distance(images["label"].to_numpy(), shares=params.reference.label_shares),
-                "ink_distance": ink_distance(ink, deciles=params.reference.ink_deciles),
+                "label_distance": label_distance(images.labels, shares=params.reference.label_shares),
+                "ink_distance": ink_distance(images.ink, deciles=params.reference.ink_deciles),
             }
     return pd.DataFrame([facts])
 
 
-def _judged(
-    table: Table, frame: pd.DataFrame, *, rules: Sequence[Rule], judge: Judge, files: Sequence[str] = ()
-) -> dict[str, RuleResult]:
+def _judged(table: Table, frame: pd.DataFrame, *, rules: Sequence[Rule], judge: Judge) -> dict[str, RuleResult]:
     """Return what each rule about `table` found in `frame`, by the name of the rule."""
     about = [rule for rule in rules if rule.table == table]
     judged = [rule for rule in about if rule.checks and all(check.column in frame for check in rule.checks)]
     passed = judge.passed(table, frame, rules=judged) if judged else {}
-    return {rule.name: _result(rule, frame, passed=passed.get(rule.name), files=files) for rule in about}
+    results = {rule.name: _not_looked_at(rule) for rule in about}
+    for rule in judged:
+        broken = np.flatnonzero(rule.broken_by(frame))
+        results[rule.name] = _result(rule, found=rule.found(frame), passed=passed[rule.name], broken=broken)
+    return results
 
 
-def _result(rule: Rule, frame: pd.DataFrame, *, passed: bool | None, files: Sequence[str]) -> RuleResult:
-    if passed is None:
-        reason = "the arrays cannot be measured" if rule.checks else "the params give no reference"
-        return RuleResult(rule.name, rule.meaning, rule.wanted, f"not looked at: {reason}", passed=None)
-    broken = np.flatnonzero(rule.broken_by(frame))
+def _not_looked_at(rule: Rule) -> RuleResult:
+    reason = "the arrays cannot be measured" if rule.checks else "the params give no reference"
+    return RuleResult(rule.name, rule.meaning, rule.wanted, f"not looked at: {reason}", passed=None)
+
+
+def _result(
+    rule: Rule, *, found: str, passed: bool, broken: NDArray[np.int64], files: Sequence[str] = ()
+) -> RuleResult:
     first = tuple(int(row) for row in broken[:_ROWS_IN_REPORT]) if rule.table != "snapshot" else ()
     return RuleResult(
         name=rule.name,
         meaning=rule.meaning,
         wanted=rule.wanted,
-        found=rule.found(frame),
+        found=found,
         passed=passed,
         count=len(broken),
         rows=first,
@@ -162,15 +210,12 @@ def _result(rule: Rule, frame: pd.DataFrame, *, passed: bool | None, files: Sequ
     )
 
 
-def _set_aside(images: pd.DataFrame, *, rules: Sequence[Rule], files: Sequence[str]) -> tuple[SetAside, ...]:
+def _set_aside(broken: Mapping[str, NDArray[np.int64]], *, files: Sequence[str]) -> tuple[SetAside, ...]:
     """Return the rows that break a rule about images, ascending, each with the names of those rules."""
-    if "row" not in images:
-        return ()
     reasons: dict[int, list[str]] = {}
-    for rule in rules:
-        if rule.table == "images":
-            for row in np.flatnonzero(rule.broken_by(images)):
-                reasons.setdefault(int(row), []).append(rule.name)
+    for name, rows in broken.items():
+        for row in rows:
+            reasons.setdefault(int(row), []).append(name)
     return tuple(SetAside(row, tuple(reasons[row]), files[row] if files else None) for row in sorted(reasons))
 
 

@@ -39,9 +39,15 @@ class Judge:
         self._gx: Any = gx
         self._context: Any = gx.get_context(mode="ephemeral", project_config=config)
         self._source: Any = self._context.data_sources.add_pandas("digits")
+        self._store: Any = self._context.validation_results_store
+        self._checkpoints: dict[Table, Any] = {}
+        self._results: dict[Table, tuple[Any, Any]] = {}
 
     def passed(self, table: Table, frame: pd.DataFrame, *, rules: Sequence[Rule]) -> dict[str, bool]:
         """Run a checkpoint on `frame` and return whether each of `rules` holds.
+
+        A table that is too long for one frame is judged batch by batch, with the same rules: what is returned, and what
+        the Data Docs show, is then of all batches so far.
 
         Raises
         ------
@@ -49,6 +55,23 @@ class Judge:
             An expectation could not be computed, or Great Expectations counts other rows than the rule itself:
             an error of this program, not of the data.
         """
+        if table not in self._checkpoints:
+            self._checkpoints[table] = self._checkpoint(table, rules=rules)
+        ((key, results),) = self._checkpoints[table].run(batch_parameters={"dataframe": frame}).run_results.items()
+        for result in results.results:
+            _certify(result, frame=frame, rules=rules)
+        if table in self._results:
+            self._store.remove_key(key)
+            key, before = self._results[table]
+            results = _joined(before, results)
+            self._store.update(key, results)
+        self._results[table] = key, results
+        passed = {rule.name: True for rule in rules}
+        for result in results.results:
+            passed[result.expectation_config.meta["rule"]] &= bool(result.success)
+        return passed
+
+    def _checkpoint(self, table: Table, *, rules: Sequence[Rule]) -> Any:
         batch = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe(table)
         suite = self._context.suites.add(
             self._gx.ExpectationSuite(
@@ -59,19 +82,13 @@ class Judge:
         definition = self._context.validation_definitions.add(
             self._gx.ValidationDefinition(name=table, data=batch, suite=suite)
         )
-        checkpoint = self._context.checkpoints.add(
+        return self._context.checkpoints.add(
             self._gx.Checkpoint(
                 name=table,
                 validation_definitions=[definition],
                 result_format={"result_format": "SUMMARY", "partial_unexpected_count": _EXAMPLES},
             )
         )
-        (results,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
-        passed = {rule.name: True for rule in rules}
-        for result in results.results:
-            _certify(result, frame=frame, rules=rules)
-            passed[result.expectation_config.meta["rule"]] &= bool(result.success)
-        return passed
 
     def build_docs(self, folder: Path) -> None:
         """Write the Data Docs of all results into `folder`, as Great Expectations makes them."""
@@ -109,3 +126,32 @@ def _certify(result: Any, *, frame: pd.DataFrame, rules: Sequence[Rule]) -> None
         problem = f"{result.result['unexpected_count']} rows broken, counted {counted}"
     if problem is not None:
         raise RuntimeError(f"rule {meta['rule']} could not be judged on {meta['column']}: {problem}")
+
+
+def _joined(before: Any, after: Any) -> Any:
+    """Add what was found in one more batch to the results of those before; the first examples are kept."""
+    for one, more in zip(before.results, after.results, strict=True):
+        whole, part = one.result, more.result
+        for count in ("element_count", "missing_count", "unexpected_count"):
+            whole[count] += part[count]
+        for name in [name for name in whole if name.startswith("partial_") and not whole[name]]:
+            whole[name] = part[name]
+        judged = whole["element_count"] - whole["missing_count"]
+        whole["missing_percent"] = _percent(whole["missing_count"], of=whole["element_count"])
+        whole["unexpected_percent_total"] = _percent(whole["unexpected_count"], of=whole["element_count"])
+        whole["unexpected_percent"] = whole["unexpected_percent_nonmissing"] = _percent(
+            whole["unexpected_count"], of=judged
+        )
+        one.success = one.success and more.success
+    before.success = all(result.success for result in before.results)
+    n_good, n_results = sum(bool(result.success) for result in before.results), len(before.results)
+    before.statistics |= {
+        "successful_expectations": n_good,
+        "unsuccessful_expectations": n_results - n_good,
+        "success_percent": _percent(n_good, of=n_results),
+    }
+    return before
+
+
+def _percent(count: int, *, of: int) -> float | None:
+    return 100 * count / of if of else None

@@ -133,10 +133,8 @@ class Rule:
         return broken
 
     def found(self, frame: pd.DataFrame) -> str:
-        """Return in words what `frame` holds: how many images break the rule, or the values that it looks at."""
+        """Return in words the values that the rule looks at in `frame`, a table that is not that of the images."""
         broken = self.broken_by(frame)
-        if self.table == "images":
-            return f"{np.count_nonzero(broken):,} of {len(frame):,} images"
         if self.table == "snapshot":
             return ", ".join(f"{_words(check.column)} {_number(frame[check.column].iloc[0])}" for check in self.checks)
         column = self.checks[0].column

@@ -73,18 +73,17 @@ def summarise(
 
     copies = _copies(images, labels, test_rows=test_rows)
     for start in range(0, len(images), _BATCH_ROWS):
-        rows = np.arange(start, min(start + _BATCH_ROWS, len(images)))
-        columns: dict[str, Float] = {}
-        for first in range(0, len(rows), _CHUNK_ROWS):
-            chunk = np.ascontiguousarray(images[rows[first : first + _CHUNK_ROWS]])
+        stop = min(start + _BATCH_ROWS, len(images))
+        columns: dict[str, Real] = {"row": np.arange(start, stop), "label": np.asarray(labels[start:stop])}
+        for first in range(start, stop, _CHUNK_ROWS):
+            chunk = np.ascontiguousarray(images[first : first + _CHUNK_ROWS])
             for name, values in _measure(chunk, max_value=max_value, ink_level=ink_level).items():
-                columns.setdefault(name, np.empty(len(rows)))[first : first + len(chunk)] = values
-        inside = slice(*np.searchsorted(copies.rows, [start, start + len(rows)]))
-        other_labels, repeats = np.zeros((2, len(rows)), dtype=np.int64)
-        other_labels[copies.rows[inside] - start] = copies.other_labels[inside]
-        repeats[copies.rows[inside] - start] = copies.repeats[inside]
-        label = np.asarray(labels[rows])
-        yield pd.DataFrame({"row": rows, "label": label, **columns, "other_labels": other_labels, "repeats": repeats})
+                columns.setdefault(name, np.empty(stop - start))[first - start :][: len(chunk)] = values
+        inside = slice(*np.searchsorted(copies.rows, [start, stop]))
+        for name, values in (("other_labels", copies.other_labels), ("repeats", copies.repeats)):
+            columns[name] = np.zeros(stop - start, dtype=np.int64)
+            columns[name][copies.rows[inside] - start] = values[inside]
+        yield pd.DataFrame(columns)
 
 
 def summarise_classes(labels: Real) -> pd.DataFrame:
@@ -165,7 +164,7 @@ def _copies(images: Real, labels: Real, *, test_rows: int | None) -> _Copies:
     import pandas as pd
 
     rows = _suspects(images)
-    digests = [hashlib.blake2b(np.ascontiguousarray(images[row]), digest_size=16).digest() for row in rows]
+    digests = [hashlib.blake2b(np.ascontiguousarray(images[row]).data, digest_size=16).digest() for row in rows]
     same, _ = pd.factorize(np.array(digests, dtype=object))
     is_test = None if test_rows is None else rows >= len(images) - test_rows
     return _Copies(rows, _other_labels(same, np.asarray(labels[rows])), _repeats(same, is_test=is_test))
@@ -180,7 +179,12 @@ def _suspects(images: Real) -> NDArray[np.int64]:
         short[start : start + len(chunk)] = np.frombuffer(digests, dtype=short.dtype)
     ordered = np.sort(short)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    return np.flatnonzero(np.isin(short, repeated)) if len(repeated) else np.empty(0, dtype=np.int64)
+    if not len(repeated):
+        return np.empty(0, dtype=np.int64)
+    chunks = (short[start : start + _CHUNK_ROWS] for start in range(0, len(short), _CHUNK_ROWS))
+    return np.flatnonzero(
+        np.concatenate([repeated[np.searchsorted(repeated[:-1], chunk)] == chunk for chunk in chunks])
+    )
 
 
 def _other_labels(same: NDArray[np.intp], labels: Real) -> NDArray[np.int64]:

@@ -50,9 +50,7 @@ def share_error(labels: Labels, *, part: NDArray[np.bool_], whole: NDArray[np.bo
 def tiny(folder: Path, labels: Labels) -> Snapshot:
     """Write a snapshot with these labels."""
     images = np.zeros((len(labels), 2, 2), dtype=np.uint8)
-    return write_snapshot(
-        folder / "snapshot", dataset="tiny", batches=[(images, labels)], max_value=16, description={}
-    )
+    return write_snapshot(folder / "snapshot", dataset="tiny", batches=[(images, labels)], max_value=16, description={})
 
 
 # No deadline: the first example pays for scikit-learn, and a busy machine is no reason to fail.

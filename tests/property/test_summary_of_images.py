@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,7 +51,8 @@ def _naive(image: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def _summary(images: NDArray[Any], labels: NDArray[Any], *, test_rows: int | None = None) -> Any:
-    return summarise(images, labels, max_value=MAX_VALUE, ink_level=LEVEL, test_rows=test_rows)
+    batches = summarise(images, labels, max_value=MAX_VALUE, ink_level=LEVEL, test_rows=test_rows)
+    return pd.concat(batches, ignore_index=True)
 
 
 @given(IMAGES)

@@ -17,6 +17,7 @@ from digits.data import rules
 from digits.data.contract import ValidateParams, validate
 from digits.data.report import ValidationReport
 from digits.data.snapshot import LABELS, Snapshot, write_snapshot
+from digits.data.summary import _BATCH_ROWS
 from digits.errors import ContractViolation, MissingError
 
 Images = NDArray[np.uint8]
@@ -190,6 +191,24 @@ def test_published_digits_keep_every_rule(
     assert report.quarantined == ()
     assert report.snapshot == snapshot.digest
     assert ValidationReport.load(tmp_path / "v") == report
+
+
+def test_what_batches_hold_is_found_as_in_one_table(tmp_path: Path) -> None:
+    """Of more images than are judged at once, rows, counts, copies and Data Docs are those of all of them."""
+    n_samples = 2 * _BATCH_ROWS + 1000
+    images = np.zeros((n_samples, 4, 4), np.uint8)
+    images[:, 1:3, 1:3] = (np.arange(n_samples)[:, None] // 100 ** np.arange(4) % 100 + 100).reshape(-1, 2, 2)
+    blank, (one, other) = [7, _BATCH_ROWS + 7, n_samples - 8], (3, n_samples - 3)
+    labels = (np.arange(n_samples) % 10).astype(np.uint8)
+    images[blank], images[other] = 0, images[one]
+    labels[blank], labels[other] = 5, labels[one]
+    snapshot = _snapshot(tmp_path / "s", (images, labels), max_value=255)
+    report, _ = _verdict(snapshot, ValidateParams(height=4, width=4, on_invalid="quarantine"), tmp_path / "v")
+    broken = {rule.name: rule.rows for rule in report.rules if rule.count}
+    assert broken == {rules.BLANK: tuple(blank), rules.TRAIN_TEST_OVERLAP: (*blank[1:], other)}
+    assert [aside.row for aside in report.quarantined] == sorted([*blank, other])
+    page = " ".join((tmp_path / "v" / "docs" / "images.html").read_text(encoding="utf-8").split())
+    assert f"3 unexpected values found. ≈0.00451% of {n_samples} total rows." in page
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1].__name__}")

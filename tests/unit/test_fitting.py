@@ -19,9 +19,7 @@ def test_more_components_than_rows_name_the_param(tmp_path: Path) -> None:
     """A small dataset is told which param is too large for it, and how large it may be."""
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
     labels = np.arange(60, dtype=np.uint8) % 10
-    snapshot = write_snapshot(
-        tmp_path / "s", dataset="mine", batches=[(images, labels)], max_value=255, description={}
-    )
+    snapshot = write_snapshot(tmp_path / "s", dataset="mine", batches=[(images, labels)], max_value=255, description={})
     wanted = {"seed": 0, "test": {"take": "last", "rows": 10}, "validation": {"take": "folds", "folds": 5}}
     rows = split(snapshot, params=SplitParams.model_validate(wanted), path=tmp_path / "split")
     svm = FAMILIES["svm"].model_validate({"components": 80})
