@@ -1,13 +1,14 @@
-"""Names of processes that stay true after their end: who works on something, and whether it still lives."""
+"""Names of processes that stay true after their end: who works on something, and whether it lives; their memory."""
 
 from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 
 import psutil
 
-__all__ = ["TOLERANCE_SECONDS", "has_died", "is_here", "name_of", "this_process"]
+__all__ = ["TOLERANCE_SECONDS", "has_died", "is_here", "name_of", "private_bytes", "this_process"]
 
 #: The moment of a process's start moves with the system's clock when that is set; no number is used again so soon.
 TOLERANCE_SECONDS = 5.0
@@ -40,6 +41,27 @@ def has_died(name: str) -> bool:
 def is_here(name: str) -> bool:
     """Return whether the process of that name is, or was, one of this host."""
     return _parts(name)[0] == platform.node()
+
+
+def private_bytes(number: int | None = None) -> int:
+    """Return the memory that a process, this one by default, has for itself now; 0 for one that has ended.
+
+    On Linux it is the resident anonymous memory: pages of mapped files are not counted, which the system may take back
+    at any time. Elsewhere it is what the system says would be free if the process ended.
+    """
+    number = os.getpid() if number is None else number
+    try:
+        lines = Path(f"/proc/{number}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return _unique_bytes(number)
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+def _unique_bytes(number: int) -> int:
+    try:
+        return int(psutil.Process(number).memory_full_info().uss)
+    except psutil.Error:
+        return 0
 
 
 def _parts(name: str) -> tuple[str, int, float]:

@@ -33,6 +33,7 @@ __all__ = ["app", "overhead"]
 
 app = App(name="bench", help="Measure the pipeline on this machine.")
 app.command("digits.cli.bench_mnist:mnist", help="Set every family beside the plain script for the same.")
+app.command("digits.cli.bench_scale:scale", help="Show how the steps grow with the number of images.")
 
 SAMPLE_SECONDS = 0.5
 BYTES_PER_GIB = 1 << 30

@@ -129,14 +129,18 @@ def read_mnist(
 
 def _parts(card: MnistCard, *, folder: Path) -> Iterator[tuple[Images, Labels]]:
     for part in card.parts:
-        images = _checked(_path(folder, name=part.images.name), file=part.images, dimensions=3)
-        labels = _checked(_path(folder, name=part.labels.name), file=part.labels, dimensions=1)
-        if not len(images) == len(labels) == part.n_samples:
-            raise SourceError(
-                f"{part.images.name} has {len(images)} images and {part.labels.name} {len(labels)} labels, "
-                f"wanted {part.n_samples} of both; mend the source's card"
-            )
-        yield images, labels
+        yield _read(part, folder=folder)  # held by no name here while the next one is read
+
+
+def _read(part: Part, *, folder: Path) -> tuple[Images, Labels]:
+    images = _checked(_path(folder, name=part.images.name), file=part.images, dimensions=3)
+    labels = _checked(_path(folder, name=part.labels.name), file=part.labels, dimensions=1)
+    if not len(images) == len(labels) == part.n_samples:
+        raise SourceError(
+            f"{part.images.name} has {len(images)} images and {part.labels.name} {len(labels)} labels, "
+            f"wanted {part.n_samples} of both; mend the source's card"
+        )
+    return images, labels
 
 
 def _refuse_missing(card: MnistCard, *, folder: Path) -> None:

@@ -162,7 +162,7 @@ def _write_images(file: BinaryIO, batches: Iterable[Batch]) -> tuple[NDArray[np.
     n_samples = 0
     for images, labels in batches:
         if not all_labels:
-            first = images[:0]
+            first = np.empty_like(images[:0])  # a view would keep the batch
             _write_header(file, first, n_samples=0)
         if images.shape[1:] != first.shape[1:] or images.dtype != first.dtype:
             raise ValueError(f"found images of {images.shape[1:]} {images.dtype}, wanted all like {first.shape[1:]}")
@@ -170,6 +170,7 @@ def _write_images(file: BinaryIO, batches: Iterable[Batch]) -> tuple[NDArray[np.
         n_samples += len(images)
         all_labels.append(labels)
         extremes += [int(images.min()), int(images.max())]
+        del images, labels  # before the next batch is read
     file.seek(0)
     _write_header(file, first, n_samples=n_samples)
     return np.concatenate(all_labels), [min(extremes), max(extremes)]

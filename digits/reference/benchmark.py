@@ -16,7 +16,7 @@ import psutil
 from digits.models.processor import has_bfloat16, processor_name
 from digits.reference.measured import Measured
 
-__all__ = ["Benchmark", "Machine", "Race", "Row"]
+__all__ = ["Benchmark", "Machine", "Race", "Row", "head"]
 
 _LIBRARIES = ("numpy", "scikit-learn", "opencv-python-headless", "tensorflow", "keras")
 
@@ -133,7 +133,7 @@ class Benchmark:
 
     def as_markdown(self) -> str:
         """Return a page."""
-        lines = [*_head(self.dataset, self.machine), *_table([row.as_dict() for row in self.rows])]
+        lines = [*head(self.dataset, self.machine), *_table([row.as_dict() for row in self.rows])]
         if self.races:
             lines += ["", "| time to | family | accuracy | seconds | of the processor |", "|---|---|---|---|---|"]
         lines += [
@@ -144,12 +144,13 @@ class Benchmark:
         return "\n".join(lines)
 
 
-def _head(dataset: str, machine: Machine) -> list[str]:
+def head(command: str, machine: Machine) -> list[str]:
+    """Return the lines above a table: what `digits bench` was asked for, and where and when."""
     extra = "with" if machine.bfloat16 else "without"
     libraries = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
     busy = machine.load > 0.5
     return [
-        f"Output of `digits bench {dataset}`, {machine.date}: {machine.processor}, {machine.cores} cores, {extra} "
+        f"Output of `digits bench {command}`, {machine.date}: {machine.processor}, {machine.cores} cores, {extra} "
         f"bfloat16, {machine.memory_gib:g} GiB; {libraries}.",
         "",
         *([f"**The machine was busy** (load {machine.load:g} per core): times are too long.", ""] if busy else []),

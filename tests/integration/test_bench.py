@@ -100,3 +100,32 @@ def test_a_family_that_is_none_is_named(ran: Any) -> None:
     done = ran.digits("bench", "mnist", "desicion_tree", "--dataset", "digits")
     assert (done.returncode, done.stdout) == (1, "")
     assert "no family desicion_tree" in done.stderr
+
+
+def test_growth_is_measured_in_a_project_that_is_gone_after(ran: Any) -> None:
+    """`digits bench scale` measures each step in a process of its own, and keeps nothing."""
+    before, temporary = _files(ran.root), ran.root.parent / "temporary"
+    temporary.mkdir()
+    asked = ("bench", "scale", "--dataset", "digits", "--images", "300", "300", "--json", "--limit", "1.1")
+    done = ran.digits(*asked, TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["steps"]
+
+    assert [row["step"] for row in found] == ["ingest", "validate", "features", "logistic_regression"]
+    assert [row["batched"] for row in found] == [True, True, True, False]
+    assert [row["iterations"] is None for row in found] == [True, True, True, False]
+    for row in found:
+        assert (row["n_images"], row["time_ratio"], row["memory_ratio"]) == (300, None, None)
+        assert row["processor_seconds"] > 0
+        assert 0 < row["start_bytes"] <= row["peak_bytes"]
+    assert before == _files(ran.root)
+    assert list(temporary.iterdir()) == []
+
+
+def test_growth_without_images_says_what_is_missing(ran: Any) -> None:
+    """Where MNIST is neither ingested nor in a folder, nothing is downloaded: one line says what to do."""
+    done = ran.digits("bench", "scale", DIGITS_MNIST_DIR="")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("digits: no images of mnist: there is no snapshot in ")
+    assert line.endswith("set it, or run `digits ingest mnist`")
