@@ -22,7 +22,9 @@ IMAGES = (7_000, 70_000, 700_000)
 
 def scale(
     *,
-    images: Annotated[tuple[int, ...], Parameter(consume_multiple=True, validator=Number(gte=100))] = IMAGES,
+    images: Annotated[
+        tuple[int, ...], Parameter(consume_multiple=True, negative="", validator=Number(gte=100))
+    ] = IMAGES,
     dataset: str = "mnist",
     limit: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     json: bool = False,

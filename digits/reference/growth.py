@@ -104,7 +104,7 @@ class Growth:
 
     def as_markdown(self) -> str:
         """Return a page."""
-        lines = [*head("scale", self.machine), _line(_HEADS), _line(["---"] * len(_HEADS))]
+        lines = [*head("scale", self.machine), _line(_HEADS), "|" + "---|" * len(_HEADS)]
         return "\n".join([*lines, *(_line(_cells(row)) for row in self.rows())])
 
 
