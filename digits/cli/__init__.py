@@ -13,15 +13,16 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import CycloptsError
 
 import digits
+from digits.cli.help import Commands
 from digits.errors import DigitsError
 from digits.settings import GARBAGE_THRESHOLD, prepare_environment
 
 __all__ = ["app", "main"]
 
-app = App(
+app = Commands(
     name="digits",
     version=digits.__version__,
     help="From images of handwritten digits to a registered champion.",

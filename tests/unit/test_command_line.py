@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from digits.cli import candidates, main
+from digits.cli import app, candidates, main
 from digits.errors import ParamsError
 
 COMMAND = """
@@ -68,6 +68,20 @@ def test_what_cannot_be_understood_is_one_line(
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert printed.err.startswith("digits: ")
     assert said in printed.err
+
+
+def test_the_help_of_every_command_has_examples_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A page says what its command is for, in more words than the list of all, and how it is called."""
+    commands = [[name] for name in app if not name.startswith("-")]
+    groups = [command for command in commands if app[command[0]].default_command is None]
+    commands += [[*group, name] for group in groups for name in app[group[0]] if not name.startswith("-")]
+    assert {("run",), ("registry", "promote"), ("bench", "scale")} <= {tuple(command) for command in commands}
+    for command in commands:
+        app([*command, "--help"], result_action="return_value")
+        page = capsys.readouterr().out
+        if command not in groups:
+            assert page.count(f" digits {' '.join(command)}") >= 2, command  # in its usage, too
+            assert "Examples:" in page, command
 
 
 @pytest.mark.parametrize(
