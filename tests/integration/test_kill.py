@@ -91,7 +91,7 @@ def test_a_run_recovers_from_kills_at_any_moment(slow: Any) -> None:
         assert number < KILLS, "too few kills find anybody alive"
         for family in (SLOW, families[number % len(families)]):
             _lose(checkout, client, family)
-        hit += _killed(checkout, until=lambda: _running(client, SLOW), after=moments.uniform(0, 1))
+        hit += _killed(checkout, until=lambda: _running(client, SLOW), after=moments.uniform(0, 0.5))
         hit += _killed(checkout, until=lambda: True, after=moments.uniform(0.05, 0.35) * seconds)
         recovered = checkout.digits("run", "digits", "--json")
         assert recovered.returncode == 0, recovered.stderr
