@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digits.models import tensorflow_runtime
 from digits.models.augmentation import random_transforms
+from digits.models.pixels import flattened, moved, pixels_of
 from digits.models.processor import has_bfloat16
 from digits.models.schedule import batches, one_cycle
 from digits.models.training import Recipe, Trainer, build_network, copy_variables, trainer_for
@@ -60,6 +61,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Share of the target that is spread over all classes.
     augmentation
         Bounds ``rotation``, ``scale``, ``shear`` and ``shift`` of `random_transforms`, or None to leave images alone.
+    test_time_shift
+        Predictions are the mean over an image and itself moved by so many pixels up, down, left and right; 0 for the
+        image alone.
     dtype
         What training computes in: ``"float32"`` or ``"mixed_bfloat16"`` (weights in float32 nevertheless).
     threads
@@ -94,6 +98,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
         augmentation: Mapping[str, float] | None = None,
+        test_time_shift: int = 0,
         dtype: str = "float32",
         threads: int = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -107,6 +112,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
+        self.test_time_shift = test_time_shift
         self.dtype = dtype
         self.threads = threads
         self.random_state = random_state
@@ -136,10 +142,10 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """
         if self.dtype == "mixed_bfloat16" and not has_bfloat16():
             raise ValueError("found no bfloat16 in this processor, which dtype mixed_bfloat16 wants; set dtype: auto")
-        images, labels = validate_data(self, _flattened(X), y)
+        images, labels = validate_data(self, flattened(X), y)
         check_classification_targets(labels)
         self.classes_, classes = np.unique(labels, return_inverse=True)
-        pixels = _pixels(images)
+        pixels = pixels_of(images)
         self.scale_ = float(np.abs(pixels).max()) or 1.0
         validation = None if validation_data is None else self._validation(*validation_data)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -174,15 +180,19 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             If the images are of another size than those of `fit`, or not finite.
         """
         check_is_fitted(self, "model_")
-        pixels = _pixels(validate_data(self, _flattened(X), reset=False))
+        pixels = pixels_of(validate_data(self, flattened(X), reset=False))
         shape, n_samples = self.model_.input_shape[1:], len(pixels)
-        # Full tiles alone: an image's probabilities do not depend on how many others are asked about.
-        pixels = np.pad(pixels, ((0, -n_samples % _ROWS_OF_A_TILE), (0, 0)))
+        if self.test_time_shift:
+            pixels = moved(pixels, by=self.test_time_shift)
+        n_rows = len(pixels)
+        # Full tiles alone: of an image's probabilities, at most a CNN's last bits depend on the others asked about.
+        pixels = np.pad(pixels, ((0, -n_rows % _ROWS_OF_A_TILE), (0, 0)))
         logits = [
             np.asarray(self.model_((rows / np.float32(self.scale_)).reshape(-1, *shape), training=False))
             for rows in np.split(pixels, range(_PREDICTED_AT_ONCE, len(pixels), _PREDICTED_AT_ONCE))
         ]
-        return np.asarray(softmax(np.concatenate(logits)[:n_samples].astype(np.float64), axis=1))
+        proba = softmax(np.concatenate(logits)[:n_rows].astype(np.float64), axis=1)
+        return np.asarray(proba.reshape(-1, n_samples, len(self.classes_)).mean(axis=0))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image, shape (n_samples,); see `predict_proba`."""
@@ -194,16 +204,16 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return {name: value for name, value in super().__getstate__().items() if name != "model_"}
 
     def _validation(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int32]]:
-        images, labels = validate_data(self, _flattened(X), y, reset=False)
+        images, labels = validate_data(self, flattened(X), y, reset=False)
         if len(unknown := np.setdiff1d(labels, self.classes_)):
             raise ValueError(f"validation_data holds labels {unknown.tolist()}, wanted those of y")
-        return _pixels(images), np.searchsorted(self.classes_, labels).astype(np.int32)
+        return pixels_of(images), np.searchsorted(self.classes_, labels).astype(np.int32)
 
     def _recipe(self, X: NDArray[Any]) -> Recipe:
         side = math.isqrt(self.n_features_in_)
         shapes = {"cnn": (side, side, 1), "rnn": (side, side), "dense_network": (self.n_features_in_,)}
         shape = shapes[self.network]
-        if side**2 != self.n_features_in_ and (len(shape) > 1 or self.augmentation):
+        if side**2 != self.n_features_in_ and (len(shape) > 1 or self.augmentation or self.test_time_shift):
             raise ValueError(f"images have {self.n_features_in_} pixels, wanted square ones for {self.network!r}")
         return Recipe(
             network=self.network,
@@ -248,22 +258,6 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 history[name].append(value)
             log.debug("epoch %d of %d: %s", epoch + 1, self.epochs, figures)
         return history
-
-
-def _flattened(X: ArrayLike) -> ArrayLike:
-    """Return square images ``(n_samples, side, side)`` as ``(n_samples, n_features)``; anything else as it is."""
-    if getattr(X, "ndim", 0) != 3:
-        return X
-    images = np.asarray(X)
-    n_samples, height, width = images.shape
-    if height != width:
-        raise ValueError(f"images are {height} x {width} pixels, wanted square ones")
-    return images.reshape(n_samples, height * width)
-
-
-def _pixels(X: NDArray[Any]) -> NDArray[Any]:
-    """Return bytes as they are, so that MNIST stays at 47 MB, and everything else as float32."""
-    return np.ascontiguousarray(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32)
 
 
 def _hashable(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -31,6 +31,8 @@ class Network(Family):
 
     Attributes
     ----------
+    test_time_shift
+        Predictions are the mean over an image and itself moved by so many pixels in each of four directions.
     dtype
         What training computes in. ``"auto"`` becomes ``"mixed_bfloat16"`` on a processor that has it and
         ``"float32"`` on any other, as soon as it is read: fingerprint, MLflow and DVC's record of the candidate tell
@@ -45,6 +47,7 @@ class Network(Family):
     label_smoothing: Annotated[float, Search(0, 0.15)] = Field(default=0.05, ge=0, lt=1)
     dropout: Annotated[float, Search(0, 0.5)] = Field(default=0.2, ge=0, lt=1)
     augmentation: Augmentation | None = Augmentation()
+    test_time_shift: int = Field(default=0, ge=0, le=4, description="pixels")
     dtype: Literal["float32", "mixed_bfloat16"] = "float32"
 
     @field_validator("dtype", mode="before")

@@ -6,12 +6,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import shift
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -80,6 +82,27 @@ def fitted(request: pytest.FixtureRequest, sample: tuple[NDArray[np.uint8], NDAr
 def test_dense_network_is_a_scikit_learn_classifier(estimator: KerasClassifier, check: Any) -> None:
     """On plain vectors the estimator keeps every promise that scikit-learn's own classifiers keep."""
     assert check(estimator) is None
+
+
+def test_predictions_are_the_mean_over_an_image_and_itself_moved(
+    fitted: KerasClassifier, sample: tuple[NDArray[np.uint8], NDArray[Any]]
+) -> None:
+    """What leaves the frame is gone and zeros come in; an image's neighbours in the array change nothing."""
+    X, _ = sample
+    moving = copy(fitted).set_params(test_time_shift=2)
+    moving.model_ = fitted.model_
+    found = moving.predict_proba(X)
+    places = ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))
+    wanted = np.mean([fitted.predict_proba(shift(X, (0, *place), order=0)) for place in places], axis=0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert not np.array_equal(found, fitted.predict_proba(X))
+    np.testing.assert_allclose(moving.predict_proba(X[7:8]), found[7:8], rtol=1e-6)
+
+
+def test_only_square_images_are_moved() -> None:
+    """What is not square cannot be moved in its frame, and is told so before anything is fitted."""
+    with pytest.raises(ValueError, match="images have 12 pixels, wanted square ones"):
+        KerasClassifier(test_time_shift=1).fit(np.ones((4, 12)), [0, 1, 0, 1])
 
 
 def test_probabilities_are_a_distribution_over_classes(

@@ -1,0 +1,50 @@
+"""What a network is given: images as rows of pixels, also moved in the frame."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["flattened", "moved", "pixels_of"]
+
+
+def flattened(X: ArrayLike) -> ArrayLike:
+    """Return square images ``(n_samples, side, side)`` as ``(n_samples, n_features)``; anything else as it is."""
+    if getattr(X, "ndim", 0) != 3:
+        return X
+    images = np.asarray(X)
+    n_samples, height, width = images.shape
+    if height != width:
+        raise ValueError(f"images are {height} x {width} pixels, wanted square ones")
+    return images.reshape(n_samples, height * width)
+
+
+def moved(pixels: NDArray[Any], *, by: int) -> NDArray[Any]:
+    """Return all images as they are, then all moved by so many pixels up, down, left and right; zeros come in.
+
+    Parameters
+    ----------
+    pixels
+        Square images, shape (n_samples, n_features).
+    by
+        Number of pixels.
+
+    Returns
+    -------
+    ndarray of shape (5 * n_samples, n_features), of the same dtype
+    """
+    n_samples, n_features = pixels.shape
+    side = math.isqrt(n_features)
+    wide = np.pad(pixels.reshape(-1, side, side), ((0, 0), (by, by), (by, by)))
+    corners = ((by, by), (2 * by, by), (0, by), (by, 2 * by), (by, 0))
+    return np.concatenate([wide[:, top : top + side, left : left + side] for top, left in corners]).reshape(
+        5 * n_samples, n_features
+    )
+
+
+def pixels_of(X: NDArray[Any]) -> NDArray[Any]:
+    """Return bytes as they are, so that MNIST stays at 47 MB, and everything else as float32."""
+    return np.ascontiguousarray(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32)
