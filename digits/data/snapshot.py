@@ -130,6 +130,11 @@ def write_snapshot(
         Largest value that a pixel can take.
     description
         What else to say about the images (title, licence, source); must not depend on the day or the machine.
+
+    Raises
+    ------
+    ValueError
+        There is no batch, or one whose images have another size or type than those of the first.
     """
     with replaced_folder(path) as work:
         with (work / IMAGES).open("wb") as file:
@@ -162,22 +167,23 @@ def _write_images(file: BinaryIO, batches: Iterable[Batch]) -> tuple[NDArray[np.
     n_samples = 0
     for images, labels in batches:
         if not all_labels:
-            first = np.empty_like(images[:0])  # a view would keep the batch
-            _write_header(file, first, n_samples=0)
-        if images.shape[1:] != first.shape[1:] or images.dtype != first.dtype:
-            raise ValueError(f"found images of {images.shape[1:]} {images.dtype}, wanted all like {first.shape[1:]}")
+            size, dtype = images.shape[1:], images.dtype
+            _write_header(file, dtype, shape=(0, *size))
+        if images.shape[1:] != size or images.dtype != dtype:
+            raise ValueError(f"found images of {images.shape[1:]} {images.dtype}, wanted all like {size} {dtype}")
         file.write(np.ascontiguousarray(images).data)
         n_samples += len(images)
         all_labels.append(labels)
         extremes += [int(images.min()), int(images.max())]
         del images, labels  # before the next batch is read
+    if not all_labels:
+        raise ValueError("found no images, wanted at least one batch of them")
     file.seek(0)
-    _write_header(file, first, n_samples=n_samples)
+    _write_header(file, dtype, shape=(n_samples, *size))
     return np.concatenate(all_labels), [min(extremes), max(extremes)]
 
 
-def _write_header(file: BinaryIO, images: NDArray[np.uint8], *, n_samples: int) -> None:
+def _write_header(file: BinaryIO, dtype: np.dtype[Any], *, shape: tuple[int, ...]) -> None:
     """Write the header of ``images.npy``; NumPy leaves room in it, so that it is as long for any number of rows."""
-    described = np.lib.format.header_data_from_array_1_0(images)
-    shape = (n_samples, *images.shape[1:])
-    np.lib.format.write_array_header_1_0(file, {**described, "fortran_order": False, "shape": shape})
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +77,36 @@ def test_batches_make_no_difference(tmp_path: Path, arrays: Arrays, sizes: tuple
 
 
 def test_images_of_two_sizes_are_no_snapshot(tmp_path: Path, arrays: Arrays) -> None:
-    """A batch whose images are larger than the others' is an error, and nothing is written."""
+    """A batch whose images have another size or type than the first's is an error, and nothing is written."""
     images, labels = arrays
-    batches = [(images, labels), (images.reshape(30, 2, 10), labels)]
-    with pytest.raises(ValueError, match="wanted all like"):
-        write_snapshot(tmp_path / "two", dataset="tiny", batches=batches, max_value=16, description={})
+    for other in (images.reshape(30, 2, 10), images.astype(np.int16)):
+        batches = [(images, labels), (other, labels)]
+        with pytest.raises(ValueError, match=r"wanted all like \(4, 5\) uint8"):
+            write_snapshot(tmp_path / "two", dataset="tiny", batches=batches, max_value=16, description={})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_batch_is_no_snapshot(tmp_path: Path) -> None:
+    """A source that gives nothing is an error that says so, and nothing is written."""
+    with pytest.raises(ValueError, match="found no images"):
+        write_snapshot(tmp_path / "none", dataset="tiny", batches=[], max_value=16, description={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_is_let_go_of_before_the_next_is_asked_for(tmp_path: Path, arrays: Arrays) -> None:
+    """However many batches there are, the images of one at most are held."""
+    held: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    def batches() -> Iterator[Arrays]:
+        for start in (0, 10, 20):
+            assert all(batch() is None for batch in held)
+            images = arrays[0][start : start + 10].copy()
+            held.append(weakref.ref(images))
+            yield images, arrays[1][start : start + 10]
+            del images
+
+    write_snapshot(tmp_path / "tiny", dataset="tiny", batches=batches(), max_value=16, description={})
+    assert len(held) == 3
 
 
 def test_the_digest_depends_on_images_labels_and_shape_alone(tmp_path: Path, arrays: Arrays) -> None:
