@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -11,9 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from digits.data.card import Card, read_card
+from digits.data.downloads import OpenMLFetch, downloaded
 from digits.data.folder import read_folder
 from digits.data.images import DIGITS_FRAME, MNIST_FRAME
-from digits.data.mnist import MnistCard, OpenMLFetch, read_mnist
+from digits.data.mnist import MnistCard, read_mnist
 from digits.data.snapshot import Batch, Snapshot, write_snapshot
 from digits.params import Section
 
@@ -90,26 +92,47 @@ def ingest(
         The source is missing, truncated, corrupt or mislabelled.
     """
     folder = root / params.path.expanduser()
+    with _opened(params, folder, mnist_dir=mnist_dir, downloads=downloads, fetch_openml=fetch_openml) as source:
+        snapshot = write_snapshot(
+            path,
+            dataset=dataset,
+            batches=source.batches,
+            max_value=source.max_value,
+            description={"source": params.source, **source.description},
+        )
+    log.info("ingested %d images of %s, digest %s", snapshot.n_samples, dataset, snapshot.digest[:12])
+    return snapshot
+
+
+@contextmanager
+def _opened(
+    params: SklearnSource | MnistSource | FolderSource,
+    folder: Path,
+    *,
+    mnist_dir: Path | None,
+    downloads: Path | None,
+    fetch_openml: OpenMLFetch | None,
+) -> Iterator[_Source]:
+    """Yield what is in a source; what has to be downloaded for it is here before, what is read may be read later."""
     match params:
         case SklearnSource():
-            source = _sklearn(folder)
+            yield _sklearn(folder)
         case MnistSource():
             card = read_card(folder, model=MnistCard)
-            batches = read_mnist(card, folder=mnist_dir, downloads=downloads, fetch_openml=fetch_openml)
-            source = _Source(batches, MNIST_FRAME.max_value, card.description())
+            if mnist_dir is not None:
+                yield _mnist(card, read_mnist(card, folder=mnist_dir))
+                return
+            with downloaded(card, downloads=downloads, fetch_openml=fetch_openml) as cache:
+                # A plain file that lies in the cache is none of those that were checked.
+                yield _mnist(card, read_mnist(card, folder=cache, plain=False))
         case FolderSource():
             images, labels, files = read_folder(folder)
             description = {"title": "A folder of pictures", "files": files}
-            source = _Source([(images, labels)], MNIST_FRAME.max_value, description)
-    snapshot = write_snapshot(
-        path,
-        dataset=dataset,
-        batches=source.batches,
-        max_value=source.max_value,
-        description={"source": params.source, **source.description},
-    )
-    log.info("ingested %d images of %s, digest %s", snapshot.n_samples, dataset, snapshot.digest[:12])
-    return snapshot
+            yield _Source([(images, labels)], MNIST_FRAME.max_value, description)
+
+
+def _mnist(card: MnistCard, batches: Iterable[Batch]) -> _Source:
+    return _Source(batches, MNIST_FRAME.max_value, card.description())
 
 
 def _sklearn(folder: Path) -> _Source:

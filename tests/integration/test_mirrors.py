@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import re
 import threading
@@ -104,6 +105,65 @@ def test_downloads_are_kept_and_a_damaged_one_is_fetched_again(
 
     assert asked[4:] == ["/train-labels-idx1-ubyte.gz"]
     assert contents(tmp_path / "snapshot") == expected
+
+
+def test_a_plain_file_in_the_cache_is_not_taken_for_a_download(
+    small_mnist: SmallMnist, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    """What is read is what was checked: a stale file of the name without ``.gz`` is left alone."""
+    small_mnist.write(tmp_path / "good")
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "train-labels-idx1-ubyte").write_bytes(b"stale")
+    with mirror(tmp_path / "good") as (url, _):
+        small_mnist.write_card(mirrors=[url])
+        ingest(small_mnist.params, dataset="small", path=tmp_path / "snapshot", downloads=tmp_path / "downloads")
+
+    assert contents(tmp_path / "snapshot") == expected
+    assert (tmp_path / "downloads" / "train-labels-idx1-ubyte").read_bytes() == b"stale"
+
+
+def test_nothing_is_begun_before_everything_is_downloaded(small_mnist: SmallMnist, tmp_path: Path) -> None:
+    """While a download goes on, a kill leaves nothing beside the snapshot."""
+    snapshots = tmp_path / "snapshots"
+    snapshots.mkdir()
+    found: list[Path] = []
+
+    def slow(*names: object, **options: object) -> tuple[np.ndarray, np.ndarray]:
+        found.extend(snapshots.iterdir())
+        return small_mnist.openml(*names, **options)
+
+    ingest(small_mnist.params, dataset="small", path=snapshots / "small", fetch_openml=slow)
+    assert found == []
+    assert list(snapshots.iterdir()) == [snapshots / "small"]
+
+
+def test_files_of_openml_are_kept(small_mnist: SmallMnist, expected: dict[str, bytes], tmp_path: Path) -> None:
+    """What OpenML gave lies in the cache as a mirror's files would, and nobody is asked again."""
+    options = {"dataset": "small", "path": tmp_path / "snapshot", "downloads": tmp_path / "downloads"}
+    with mirror(tmp_path / "empty") as (url, asked):
+        small_mnist.write_card(mirrors=[url])
+        ingest(small_mnist.params, **options, fetch_openml=small_mnist.openml)
+        n_asked = len(asked)
+        kept = {path.stem: gzip.decompress(path.read_bytes()) for path in (tmp_path / "downloads").glob("*.gz")}
+        assert kept == small_mnist.files()
+        ingest(small_mnist.params, **options, fetch_openml=None)
+        assert len(asked) == n_asked
+
+    assert contents(tmp_path / "snapshot") == expected
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault_of_openml(small_mnist: SmallMnist, tmp_path: Path) -> None:
+    """What the system says of the disk is told as it is, not as a source that gives nothing."""
+    (tmp_path / "downloads" / "train-images-idx3-ubyte.gz").mkdir(parents=True)
+    small_mnist.write_card(mirrors=[])
+    with pytest.raises(IsADirectoryError):
+        ingest(
+            small_mnist.params,
+            dataset="small",
+            path=tmp_path / "snapshot",
+            downloads=tmp_path / "downloads",
+            fetch_openml=small_mnist.openml,
+        )
 
 
 def test_openml_gives_the_same_snapshot(small_mnist: SmallMnist, expected: dict[str, bytes], tmp_path: Path) -> None:

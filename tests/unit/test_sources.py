@@ -20,6 +20,7 @@ from digits.data.images import MNIST_FRAME, read_picture
 from digits.data.snapshot import Snapshot
 from digits.data.sources import FolderSource, IngestParams, MnistSource, SklearnSource, ingest
 from digits.errors import SourceError
+from digits.reference.distorted import publish
 
 if TYPE_CHECKING:
     from conftest import SmallMnist
@@ -155,6 +156,18 @@ def test_missing_mnist_folder_is_named(small_mnist: SmallMnist, tmp_path: Path) 
     """A folder that does not exist is an error, not a reason to download."""
     with pytest.raises(SourceError, match=r"nowhere does not exist; MNIST needs 4 of 4 files"):
         ingest(small_mnist.params, dataset="small", path=tmp_path / "snapshot", mnist_dir=tmp_path / "nowhere")
+
+
+def test_parts_of_two_sizes_are_one_error(tmp_path: Path) -> None:
+    """Files that a card puts together though their images differ in size are named, with both sizes."""
+    batches = [(np.zeros((3, *size), np.uint8), np.zeros(3, np.uint8)) for size in ((28, 28), (28, 20))]
+    publish(iter(batches), title="two", files=tmp_path / "files", card=tmp_path / "card")
+    message = (
+        r"00001-images-idx3-ubyte has images of 28 x 20 pixels, wanted 28 x 28 as in 00000-images-idx3-ubyte; mend"
+    )
+    with pytest.raises(SourceError, match=message):
+        ingest(MnistSource(path=tmp_path / "card"), dataset="two", path=tmp_path / "two", mnist_dir=tmp_path / "files")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card", "files"]
 
 
 @pytest.mark.parametrize(
