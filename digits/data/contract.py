@@ -1,7 +1,8 @@
 """Validation: a snapshot keeps its contract, or the run ends here.
 
-Numbers are measured (``summary``), rules name their bounds (``rules``, ``bounds``), Great Expectations judges
-(``expectations``), and the verdict is written for machines (``report``) and for people (``datadocs``, ``quarantine``).
+All images are looked through (``inspection``): numbers are measured (``summary``), rules name their bounds (``rules``,
+``bounds``), Great Expectations judges (``expectations``). The verdict is written for machines (``report``) and for
+people (``datadocs``, ``quarantine``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 from digits.data.bounds import Reference, ValidateParams
 from digits.data.datadocs import INDEX, write_docs
 from digits.data.expectations import Judge
+from digits.data.inspection import Inspection, inspect
 from digits.data.quarantine import write_quarantine
 from digits.data.report import RuleResult, SetAside, ValidationReport
 from digits.data.rules import ROW_RULES, Rule, Table, rules_of
 from digits.data.snapshot import DESCRIPTION, Snapshot
-from digits.data.summary import ink_distance, label_distance, summarise, summarise_classes
+from digits.data.summary import ink_distance, label_distance, summarise_classes
 from digits.errors import ContractViolation, MissingError
 
 if TYPE_CHECKING:
@@ -67,8 +69,8 @@ def validate(
     files = _files(snapshot)
     rules = rules_of(params, n_samples=snapshot.n_samples)
     judge = Judge()
-    images = _looked_through(snapshot, params=params, rules=rules, judge=judge)
-    results = {rule.name: images.result(rule, files=files) for rule in rules if rule.table == "images"}
+    images = inspect(snapshot, params=params, rules=rules, judge=judge)
+    results = {rule.name: _of_images(rule, images, files=files) for rule in rules if rule.table == "images"}
     aside = _set_aside(images.broken, files=files) if params.on_invalid == "quarantine" else ()
     kept = images.without([one.row for one in aside])
     results |= _judged("classes", _class_table(kept), rules=rules, judge=judge)
@@ -96,65 +98,13 @@ def validate(
     return report
 
 
-class _Images(NamedTuple):
-    """What was found in the images, batch by batch.
-
-    Attributes
-    ----------
-    labels, ink
-        Of every image, ``(n_samples,)``; None when the arrays are no images with labels.
-    broken
-        Rule about images → the rows that break it, ascending.
-    passed
-        Rule about images → what Great Expectations says.
-    """
-
-    labels: NDArray[Any] | None
-    ink: NDArray[np.float64] | None
-    broken: Mapping[str, NDArray[np.int64]]
-    passed: Mapping[str, bool]
-
-    def result(self, rule: Rule, *, files: Sequence[str]) -> RuleResult:
-        """Return what a rule about images found."""
-        if self.ink is None:
-            return _not_looked_at(rule)
-        broken = self.broken[rule.name]
-        found = f"{len(broken):,} of {len(self.ink):,} images"
-        return _result(rule, found=found, passed=self.passed[rule.name], broken=broken, files=files)
-
-    def without(self, rows: Sequence[int]) -> _Images:
-        """Return the same for all images but those."""
-        if self.labels is None or self.ink is None or not rows:
-            return self
-        return self._replace(labels=np.delete(self.labels, rows), ink=np.delete(self.ink, rows))
-
-
-def _looked_through(snapshot: Snapshot, *, params: ValidateParams, rules: Sequence[Rule], judge: Judge) -> _Images:
-    images, labels = snapshot.images(), snapshot.labels()
-    measurable = images.ndim == 3 and labels.shape == images.shape[:1] and images[:1].size > 0
-    if not (measurable and images.dtype.kind in "bui" and labels.dtype.kind in "bui"):
-        return _Images(labels=None, ink=None, broken={}, passed={})
-    about = [rule for rule in rules if rule.table == "images"]
-    ink: list[NDArray[np.float64]] = []
-    broken: dict[str, list[NDArray[np.int64]]] = {rule.name: [] for rule in about}
-    for batch in summarise(
-        images, labels, max_value=params.max_value, ink_level=params.ink_level, test_rows=params.test_rows
-    ):
-        passed = judge.passed("images", batch, rules=about)
-        ink.append(batch["ink"].to_numpy(copy=True))
-        for rule in about:
-            broken[rule.name].append(batch["row"].to_numpy()[rule.broken_by(batch)])
-    rows = {name: np.concatenate(found) for name, found in broken.items()}
-    return _Images(labels=np.asarray(labels), ink=np.concatenate(ink), broken=rows, passed=passed)
-
-
-def _class_table(images: _Images) -> pd.DataFrame:
+def _class_table(images: Inspection) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame() if images.labels is None else summarise_classes(images.labels)
 
 
-def _snapshot_table(snapshot: Snapshot, images: _Images, *, params: ValidateParams) -> pd.DataFrame:
+def _snapshot_table(snapshot: Snapshot, images: Inspection, *, params: ValidateParams) -> pd.DataFrame:
     """Return one row: the shape of the arrays, and the distributions of what is left of the images."""
     import pandas as pd
 
@@ -187,6 +137,15 @@ def _judged(table: Table, frame: pd.DataFrame, *, rules: Sequence[Rule], judge: 
         broken = np.flatnonzero(rule.broken_by(frame))
         results[rule.name] = _result(rule, found=rule.found(frame), passed=passed[rule.name], broken=broken)
     return results
+
+
+def _of_images(rule: Rule, images: Inspection, *, files: Sequence[str]) -> RuleResult:
+    """Return what a rule about images found."""
+    if images.ink is None:
+        return _not_looked_at(rule)
+    broken = images.broken[rule.name]
+    found = f"{len(broken):,} of {len(images.ink):,} images"
+    return _result(rule, found=found, passed=images.passed[rule.name], broken=broken, files=files)
 
 
 def _not_looked_at(rule: Rule) -> RuleResult:

@@ -5,6 +5,7 @@ The context lives in memory and the suites are built in code: a suite on disk wo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,13 +130,14 @@ def _certify(result: Any, *, frame: pd.DataFrame, rules: Sequence[Rule]) -> None
 
 
 def _joined(before: Any, after: Any) -> Any:
-    """Add what was found in one more batch to the results of those before; the first examples are kept."""
+    """Add what was found in one more batch to the results of those before, with examples up to `_EXAMPLES`."""
     for one, more in zip(before.results, after.results, strict=True):
         whole, part = one.result, more.result
         for count in ("element_count", "missing_count", "unexpected_count"):
             whole[count] += part[count]
-        for name in [name for name in whole if name.startswith("partial_") and not whole[name]]:
-            whole[name] = part[name]
+        for examples in ("partial_unexpected_list", "partial_unexpected_index_list"):
+            whole[examples] = (whole[examples] + part[examples])[:_EXAMPLES]
+        whole["partial_unexpected_counts"] = _counts(whole["partial_unexpected_list"])
         judged = whole["element_count"] - whole["missing_count"]
         whole["missing_percent"] = _percent(whole["missing_count"], of=whole["element_count"])
         whole["unexpected_percent_total"] = _percent(whole["unexpected_count"], of=whole["element_count"])
@@ -153,5 +155,11 @@ def _joined(before: Any, after: Any) -> Any:
     return before
 
 
+def _counts(examples: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return how often each value is among the examples, as Great Expectations counts and sorts them."""
+    most = sorted(Counter(examples).items(), key=lambda item: (-item[1], item[0]))
+    return [{"value": value, "count": count} for value, count in most]
+
+
 def _percent(count: int, *, of: int) -> float | None:
-    return 100 * count / of if of else None
+    return count / of * 100 if of else None

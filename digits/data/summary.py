@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["N_CLASSES", "ink_distance", "label_distance", "summarise", "summarise_classes"]
+__all__ = ["BATCH_ROWS", "N_CLASSES", "ink_distance", "label_distance", "summarise", "summarise_classes"]
 
 N_CLASSES = 10
 #: How many images are read at a time, and of how many the numbers make a batch.
-_CHUNK_ROWS, _BATCH_ROWS = 4096, 32_768
+_CHUNK_ROWS, BATCH_ROWS = 4096, 32_768
 
 Real = NDArray[Any]
 Float = NDArray[np.float64]
@@ -35,7 +35,13 @@ class _Copies(NamedTuple):
 
 
 def summarise(
-    images: Real, labels: Real, *, max_value: int, ink_level: float, test_rows: int | None = None
+    images: Real,
+    labels: Real,
+    *,
+    max_value: int,
+    ink_level: float,
+    test_rows: int | None = None,
+    batch_rows: int = BATCH_ROWS,
 ) -> Iterator[pd.DataFrame]:
     """Measure every image, batch by batch.
 
@@ -51,11 +57,13 @@ def summarise(
         Share of `max_value` above which a pixel counts as inked, in ``[0, 1)``.
     test_rows
         How many of the last rows are the publisher's test split; None when there is none.
+    batch_rows
+        How many rows a batch has at most.
 
     Yields
     ------
     pandas.DataFrame
-        The next rows, ``n_samples`` in all, with the columns
+        The next rows, ``n_samples`` in all, each at the index of its image, with the columns
 
         * ``row``, ``label``;
         * ``ink``: mean of the pixels as a share of `max_value`;
@@ -72,18 +80,20 @@ def summarise(
     import pandas as pd
 
     copies = _copies(images, labels, test_rows=test_rows)
-    for start in range(0, len(images), _BATCH_ROWS):
-        stop = min(start + _BATCH_ROWS, len(images))
+    for start in range(0, len(images), batch_rows):
+        stop = min(start + batch_rows, len(images))
         columns: dict[str, Real] = {"row": np.arange(start, stop), "label": np.asarray(labels[start:stop])}
         for first in range(start, stop, _CHUNK_ROWS):
-            chunk = np.ascontiguousarray(images[first : first + _CHUNK_ROWS])
+            chunk = np.ascontiguousarray(images[first : min(first + _CHUNK_ROWS, stop)])
             for name, values in _measure(chunk, max_value=max_value, ink_level=ink_level).items():
-                columns.setdefault(name, np.empty(stop - start))[first - start :][: len(chunk)] = values
+                if first == start:
+                    columns[name] = np.empty(stop - start)
+                columns[name][first - start :][: len(chunk)] = values
         inside = slice(*np.searchsorted(copies.rows, [start, stop]))
         for name, values in (("other_labels", copies.other_labels), ("repeats", copies.repeats)):
             columns[name] = np.zeros(stop - start, dtype=np.int64)
             columns[name][copies.rows[inside] - start] = values[inside]
-        yield pd.DataFrame(columns)
+        yield pd.DataFrame(columns, index=columns["row"])
 
 
 def summarise_classes(labels: Real) -> pd.DataFrame:
@@ -181,6 +191,7 @@ def _suspects(images: Real) -> NDArray[np.int64]:
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(repeated):
         return np.empty(0, dtype=np.int64)
+    # The last is left out of the search: whatever is greater finds it then, and no place behind the end.
     chunks = (short[start : start + _CHUNK_ROWS] for start in range(0, len(short), _CHUNK_ROWS))
     return np.flatnonzero(
         np.concatenate([repeated[np.searchsorted(repeated[:-1], chunk)] == chunk for chunk in chunks])

@@ -50,9 +50,9 @@ def _naive(image: NDArray[np.uint8]) -> dict[str, float]:
     return measures
 
 
-def _summary(images: NDArray[Any], labels: NDArray[Any], *, test_rows: int | None = None) -> Any:
-    batches = summarise(images, labels, max_value=MAX_VALUE, ink_level=LEVEL, test_rows=test_rows)
-    return pd.concat(batches, ignore_index=True)
+def _summary(images: NDArray[Any], labels: NDArray[Any], **options: Any) -> Any:
+    """Return the measures of all images; their index is that of the images."""
+    return pd.concat(summarise(images, labels, max_value=MAX_VALUE, ink_level=LEVEL, **options))
 
 
 @given(IMAGES)
@@ -69,12 +69,13 @@ def test_measures_are_those_of_the_definitions(images: NDArray[np.uint8]) -> Non
 @given(IMAGES, st.data())
 @settings(max_examples=60, deadline=None)
 def test_copies_are_found_by_comparing_every_pair(images: NDArray[np.uint8], data: st.DataObject) -> None:
-    """Other labels and repeats are what comparing every image with every other one finds."""
+    """Other labels and repeats are what comparing every image with every other one finds, in whatever batch it is."""
     n_samples = len(images)
     labels = data.draw(arrays(np.uint8, n_samples, elements=st.integers(0, 2)))
-    test_rows = data.draw(st.integers(1, n_samples))
+    test_rows, batch_rows = data.draw(st.integers(1, n_samples)), data.draw(st.integers(1, n_samples))
     same = [[bool((one == other).all()) for other in images] for one in images]
-    frame, leaks = _summary(images, labels), _summary(images, labels, test_rows=test_rows)
+    frame = _summary(images, labels, batch_rows=batch_rows)
+    leaks = _summary(images, labels, batch_rows=batch_rows, test_rows=test_rows)
     for row in range(n_samples):
         copies = [other for other in range(n_samples) if same[row][other]]
         assert frame["other_labels"][row] == len({int(labels[copy]) for copy in copies}) - 1
@@ -95,9 +96,9 @@ def test_measures_of_an_image_do_not_depend_on_its_neighbours(images: NDArray[np
 
 
 def test_measures_do_not_change_where_a_chunk_ends() -> None:
-    """Ten thousand images, read in several chunks, are measured as all at once."""
+    """Ten thousand images, read in chunks and batches that do not end together, are measured as all at once."""
     images = np.random.default_rng(0).integers(0, 17, (10_000, 3, 2), dtype=np.uint8)
-    frame = _summary(images, np.zeros(len(images), np.uint8))
+    frame = _summary(images, np.zeros(len(images), np.uint8), batch_rows=5_000)
     np.testing.assert_allclose(frame["ink"], images.mean(axis=(1, 2)) / MAX_VALUE)
     _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
     np.testing.assert_array_equal(np.flatnonzero(frame["repeats"] == 0), np.sort(first))

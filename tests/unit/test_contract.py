@@ -18,7 +18,7 @@ from digits.data import rules
 from digits.data.contract import ValidateParams, validate
 from digits.data.report import ValidationReport
 from digits.data.snapshot import LABELS, Snapshot, write_snapshot
-from digits.data.summary import _BATCH_ROWS
+from digits.data.summary import BATCH_ROWS
 from digits.errors import ContractViolation, MissingError
 
 Images = NDArray[np.uint8]
@@ -195,11 +195,11 @@ def test_published_digits_keep_every_rule(
 
 
 def test_what_batches_hold_is_found_as_in_one_table(tmp_path: Path) -> None:
-    """Of more images than are judged at once, rows, counts, copies and Data Docs are those of all of them."""
-    n_samples = 2 * _BATCH_ROWS + 1000
+    """Of more images than are judged at once, rows, counts and copies are those of all, and the Data Docs count all."""
+    n_samples = 2 * BATCH_ROWS + 1000
     images = np.zeros((n_samples, 4, 4), np.uint8)
     images[:, 1:3, 1:3] = (np.arange(n_samples)[:, None] // 100 ** np.arange(4) % 100 + 100).reshape(-1, 2, 2)
-    blank, (one, other) = [7, _BATCH_ROWS + 7, n_samples - 8], (3, n_samples - 3)
+    blank, (one, other) = [7, BATCH_ROWS + 7, n_samples - 8], (3, n_samples - 3)
     labels = (np.arange(n_samples) % 10).astype(np.uint8)
     images[blank], images[other] = 0, images[one]
     labels[blank], labels[other] = 5, labels[one]
