@@ -93,6 +93,21 @@ def test_hog_does_not_care_where_chunks_end() -> None:
     np.testing.assert_array_equal(hog.transform(IMAGES[1000:1050]), everything[1000:1050])
 
 
+def test_what_fit_learns_does_not_depend_on_chunks() -> None:
+    """Extent and scale are those of all images at once, whichever chunk holds the widest digit and the most ink."""
+    images = IMAGES.copy()
+    images[1023], images[1024], images[-1] = 40, 0, 50
+    longer = []
+    for image in images:
+        ys, xs = np.nonzero(image)
+        longer += [max(np.ptp(ys) + 1, np.ptp(xs) + 1) / 8] if len(ys) else []
+    hog = Hog().fit(images)
+
+    assert len(images) > 1024
+    assert hog.extent_ == np.mean(longer)
+    assert hog.scale_ == Pixels().fit(images).scale_ == images.max()
+
+
 def test_hog_does_not_care_for_the_range_of_values() -> None:
     """The same strokes in 0 to 16 and in 0 to 240 give the same histograms."""
     pale, strong = Hog().fit(IMAGES), Hog().fit(IMAGES * 15)
