@@ -21,8 +21,9 @@ from digits.data.snapshot import Snapshot
 from digits.data.sources import MnistSource
 from digits.data.sources import ingest as ingest_source
 from digits.dataset_params import FitParams
-from digits.errors import DigitsError, MissingError
+from digits.errors import DigitsError, MissingError, ParamsError
 from digits.events import report
+from digits.files import write_json
 from digits.models.features import features
 from digits.models.linear import LogisticRegression, Sgd
 from digits.processes import private_bytes
@@ -40,6 +41,9 @@ BATCHED = ("ingest", "validate", "features")
 
 #: The dataset of the project that is made: its one name.
 _DATASET = "distorted"
+
+#: What a step took, in the folder of the project that is made.
+_TOLD = "took.json"
 
 #: How often the memory of a step is looked at.
 _SAMPLE_SECONDS = 0.01
@@ -67,8 +71,10 @@ def scale(project: Project, dataset: str, *, images: Sequence[int], settings: Se
     ------
     MissingError
         The dataset's images are not here, or there is too little room for the copies.
-    ContractViolation
-        The distorted images do not pass for digits.
+    ParamsError
+        The dataset's images are not square.
+    DigitsError
+        A step did not end well; a process of its own did it, and said on standard error why.
     """
     fit = project.params(dataset).fit
     families = [name for name, family in fit.families.items() if isinstance(family, LogisticRegression | Sgd)]
@@ -77,9 +83,12 @@ def scale(project: Project, dataset: str, *, images: Sequence[int], settings: Se
     with tempfile.TemporaryDirectory(prefix="digits-scale-") as folder:
         work = Path(folder)
         source = _source(project, dataset, settings=settings, work=work)
+        _refuse_oblong(source)
         _refuse_too_little_room(work, n_bytes=_COPIES * max(images) * source.height * source.width)
         for n_images in sorted(set(images)):
-            made = _made_project(work / str(n_images), source, fit=fit, section=project.section(dataset), n=n_images)
+            made = _made_project(
+                work / str(n_images), source, fit=fit, section=project.section(dataset), n_images=n_images
+            )
             measured += [_measured(made, step, n_images=n_images) for step in (*BATCHED, *families)]
             shutil.rmtree(made.root)
     return Growth(dataset=dataset, machine=machine, measured=measured)
@@ -98,6 +107,14 @@ def _source(project: Project, dataset: str, *, settings: Settings, work: Path) -
     return ingest_source(params, dataset=dataset, path=work / "source", root=project.root, mnist_dir=settings.mnist_dir)
 
 
+def _refuse_oblong(source: Snapshot) -> None:
+    if source.height != source.width:
+        raise ParamsError(
+            f"images of {source.dataset} are {source.height} x {source.width} pixels, wanted square ones, which are "
+            "distorted as the networks' are; choose another --dataset"
+        )
+
+
 def _refuse_too_little_room(work: Path, *, n_bytes: float) -> None:
     if (free := shutil.disk_usage(work).free) < n_bytes:
         raise MissingError(
@@ -106,23 +123,23 @@ def _refuse_too_little_room(work: Path, *, n_bytes: float) -> None:
         )
 
 
-def _made_project(root: Path, source: Snapshot, *, fit: FitParams, section: dict[str, Any], n: int) -> Project:
+def _made_project(root: Path, source: Snapshot, *, fit: FitParams, section: dict[str, Any], n_images: int) -> Project:
     """Return a project whose one dataset is so many distorted images, published in files as MNIST is."""
-    report(f"{n:,}", subject="distort", state="running")
+    report(f"{n_images:,}", subject="distort", state="running")
     files, card = root / "files", Path("data", "sources", _DATASET)
     title = f"{source.dataset}, distorted"
-    publish(distorted(source, n_images=n, seed=fit.seed), title=title, files=files, card=root / card)
-    n_test = max(1, n // _TEST_SHARE)
+    publish(distorted(source, n_images=n_images, seed=fit.seed), title=title, files=files, card=root / card)
+    n_test = max(1, n_images // _TEST_SHARE)
     frame = {"height": source.height, "width": source.width}
     made = {
         "ingest": {"source": "mnist", "path": str(card)},
-        "validate": {"rows": [n, n], **frame, "test_rows": n_test},
+        "validate": {"rows": [n_images, n_images], **frame, "test_rows": n_test},
         "split": {**section["split"], "test": {"take": "last", "rows": n_test}},
         "evaluate": {},
     }
     content = {"datasets": {_DATASET: {**section, **made}}}
     (root / PARAMS).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    report(f"{n:,}", subject="distort", state="done")
+    report(f"{n_images:,}", subject="distort", state="done")
     return Project(root=root)
 
 
@@ -133,8 +150,7 @@ def _measured(project: Project, step: str, *, n_images: int) -> StepMeasured:
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(project.root), step],
         env=environment_without(()) | ONE_THREAD | {"DIGITS_MNIST_DIR": str(project.root / "files")},
-        stdout=subprocess.PIPE,
-        text=True,
+        stdout=subprocess.DEVNULL,  # nobody reads it; ours may be JSON
     )
     peak = 0
     try:
@@ -143,31 +159,44 @@ def _measured(project: Project, step: str, *, n_images: int) -> StepMeasured:
             time.sleep(_SAMPLE_SECONDS)
     finally:
         process.kill()
-        told, _ = process.communicate()
+        process.wait()
     if process.returncode:
         raise DigitsError(
             f"{step} of {n_images:,} images left with {process.returncode}; see above, or was there no memory left?"
         )
-    found = StepMeasured(step=step, n_images=n_images, peak_bytes=peak, batched=step in BATCHED, **json.loads(told))
+    told = json.loads((project.root / _TOLD).read_text(encoding="utf-8"))
+    peak = max(peak, told.pop("end_bytes"), told["start_bytes"])  # a short step ends between two looks
+    found = StepMeasured(step=step, n_images=n_images, peak_bytes=peak, batched=step in BATCHED, **told)
     detail = f"{found.processor_seconds:.1f} s of the processor, {peak >> 20} MiB"
     report(f"{n_images:,}", subject=step, state="done", detail=detail)
     return found
 
 
 def measure(root: str, step: str) -> None:
-    """Do a step on the project's dataset and print what it took: what a new process does."""
+    """Do a step on the project's dataset and write down what it took: what a new process does.
+
+    What `DigitsError` says is one line on standard error, and the process leaves with its exit code.
+    """
     project = Project(root=Path(root))
+    try:
+        write_json(project.root / _TOLD, _took(project, step))
+    except DigitsError as error:
+        sys.stderr.write(f"digits: {' '.join(str(error).split())}\n")
+        sys.exit(error.exit_code)
+
+
+def _took(project: Project, step: str) -> dict[str, Any]:
     work = _loaded(project, step)
     start_bytes = private_bytes()
     start, used = time.perf_counter(), time.process_time()
     done = work()
-    found = {
+    return {
         "seconds": time.perf_counter() - start,
         "processor_seconds": time.process_time() - used,
         "start_bytes": start_bytes,
+        "end_bytes": private_bytes(),
         "iterations": None if step in BATCHED else done,
     }
-    sys.stdout.write(json.dumps(found))
 
 
 def _loaded(project: Project, step: str) -> Callable[[], object]:

@@ -13,12 +13,13 @@ import pytest
 from digits.data.idx import decode
 from digits.data.snapshot import Snapshot, write_snapshot
 from digits.data.sources import MnistSource, ingest
-from digits.errors import MissingError
+from digits.errors import DigitsError, MissingError, ParamsError
 from digits.processes import private_bytes
+from digits.project import Project
 from digits.reference.benchmark import Machine
 from digits.reference.distorted import BATCH_ROWS, distorted, publish
 from digits.reference.growth import Growth, StepMeasured
-from digits.steps.scale import _refuse_too_little_room
+from digits.steps.scale import _made_project, _measured, _refuse_oblong, _refuse_too_little_room
 
 MACHINE = Machine("a processor", 2, 8.0, False, 0.0, {"python": "3.11"}, "2026-11-30")
 
@@ -114,6 +115,28 @@ def test_too_little_room_is_one_line(tmp_path: Path) -> None:
     """Where the copies do not fit, that is said before anything is written."""
     with pytest.raises(MissingError, match=r"too little room in .*: \d+\.\d\d GB free, wanted 1000000000\.00 GB"):
         _refuse_too_little_room(tmp_path, n_bytes=1e18)
+
+
+def test_oblong_images_are_refused(tmp_path: Path) -> None:
+    """Images that are not square cannot be distorted, and one line says so."""
+    batches = [(np.zeros((1, 8, 6), np.uint8), np.zeros(1, np.uint8))]
+    oblong = write_snapshot(tmp_path / "o", dataset="oblong", batches=batches, max_value=16, description={})
+    with pytest.raises(ParamsError, match="images of oblong are 8 x 6 pixels, wanted square ones"):
+        _refuse_oblong(oblong)
+
+
+def test_a_step_that_fails_says_why_in_one_line(
+    snapshot: Snapshot, root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The process of the step leaves its own line, without a traceback, and the error says where to look."""
+    fit = Project(root=root).params("digits").fit
+    section = Project(root=root).section("digits")
+    made = _made_project(tmp_path / "made", snapshot, fit=fit, section=section, n_images=20)
+    _measured(made, "ingest", n_images=20)
+    with pytest.raises(DigitsError, match="validate of 20 images left with 1; see above"):
+        _measured(made, "validate", n_images=20)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("digits: snapshot distorted breaks ")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="told apart on Linux only")
