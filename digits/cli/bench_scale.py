@@ -53,8 +53,8 @@ def scale(
         Another dataset of params.yaml whose images are distorted, square ones.
     limit
         Leave with 1 when a step's processor time grows by more than this times linear from one number of images to the
-        next, or the peak memory of ingest, validate or features to more than this times that of the fewest images that
-        fill a batch of 7,000.
+        next, or the peak memory of ingest, validate or features to more than this times that of the fewest images of
+        7,000 or more.
     json
         Print the figures as JSON.
     """

@@ -41,7 +41,7 @@ class StepMeasured:
     start_bytes, peak_bytes
         Private memory when the step began, which is the libraries', and at its peak.
     batched
-        Whether the step is to need no more memory for more images.
+        Whether the step goes through the images batch by batch: its memory is to grow hardly with their number.
     iterations
         Of the solver that fitted the family; None for a step that has none.
     """
@@ -68,8 +68,9 @@ class Growth:
         """Return what was measured, step by step, with what came of it against fewer images.
 
         ``time_ratio`` is the processor time over that for the next smaller number of images, divided by how many times
-        as many images they are: 1 where time is linear. ``memory_ratio`` is the peak over that for the smallest number
-        of images that fill a batch. Either is None where there is nothing to compare with.
+        as many images they are: 1 where time is linear. ``memory_ratio`` is the peak over that for the fewest images
+        of at least `BATCH_ROWS`: so many fill a part of the source and a batch of features, not a batch of validate.
+        Either is None where there is nothing to compare with.
         """
         steps = dict.fromkeys(item.step for item in self.measured)
         return [row for step in steps for row in self._rows_of(step)]

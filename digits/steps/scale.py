@@ -36,7 +36,7 @@ from digits.steps.data import ingest, validate
 
 __all__ = ["BATCHED", "measure", "scale"]
 
-#: The steps that are to need no more memory for more images, in the order of the line.
+#: The steps that go through the images batch by batch, in the order of the line.
 BATCHED = ("ingest", "validate", "features")
 
 #: The dataset of the project that is made: its one name.

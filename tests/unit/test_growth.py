@@ -1,4 +1,4 @@
-"""Growth is judged as it is told: time against linear, memory against the first full batch, on images as asked for."""
+"""Growth is judged as it is told: time against linear, memory against 7,000 images or more, on images as asked for."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _growth(*found: tuple[int, float, int], batched: bool = True) -> Growth:
     ids=["within", "start-up", "time", "creeping memory", "a fit", "less than a batch", "one"],
 )
 def test_what_grows_too_much_is_named(growth: Growth, complaints: list[str]) -> None:
-    """Time is compared with the next fewer images, memory with the fewest that fill a batch, and a fit's may grow."""
+    """Time is compared with the next fewer images, memory with the fewest of 7,000 or more, and a fit's may grow."""
     assert growth.complaints(limit=1.1) == complaints
 
 
