@@ -94,7 +94,7 @@ def read_mnist(card: MnistCard, *, folder: Path, plain: bool = True) -> Iterator
         what = "misses" if folder.is_dir() else "does not exist; MNIST needs"
         raise SourceError(
             f"the folder {folder} {what} {len(missing)} of {len(files)} files: {', '.join(missing)}; "
-            "wanted each, plain or .gz"
+            f"wanted each, {'plain or ' if plain else ''}.gz"
         )
     return _parts(card, folder=folder, plain=plain)
 

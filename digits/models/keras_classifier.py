@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digits.models import tensorflow_runtime
 from digits.models.augmentation import random_transforms
-from digits.models.pixels import flattened, moved, pixels_of
+from digits.models.pixels import N_PLACES, flattened, moved, pixels_of
 from digits.models.processor import has_bfloat16
 from digits.models.schedule import batches, one_cycle
 from digits.models.training import Recipe, Trainer, build_network, copy_variables, trainer_for
@@ -77,7 +77,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         The labels met in fit, sorted.
     history_ : dict of str to list of float
         ``loss`` and ``accuracy`` on the distorted training images as they were met, one value per epoch, and
-        ``val_loss`` and ``val_accuracy`` where fit was given validation data.
+        ``val_loss`` and ``val_accuracy``, of images that are not moved, where fit was given validation data.
     model_ : keras.Model
         The network: pixels divided by ``scale_`` in, logits out.
     n_features_in_ : int
@@ -181,18 +181,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """
         check_is_fitted(self, "model_")
         pixels = pixels_of(validate_data(self, flattened(X), reset=False))
-        shape, n_samples = self.model_.input_shape[1:], len(pixels)
-        if self.test_time_shift:
-            pixels = moved(pixels, by=self.test_time_shift)
-        n_rows = len(pixels)
-        # Full tiles alone: of an image's probabilities, at most a CNN's last bits depend on the others asked about.
-        pixels = np.pad(pixels, ((0, -n_rows % _ROWS_OF_A_TILE), (0, 0)))
-        logits = [
-            np.asarray(self.model_((rows / np.float32(self.scale_)).reshape(-1, *shape), training=False))
-            for rows in np.split(pixels, range(_PREDICTED_AT_ONCE, len(pixels), _PREDICTED_AT_ONCE))
-        ]
-        proba = softmax(np.concatenate(logits)[:n_rows].astype(np.float64), axis=1)
-        return np.asarray(proba.reshape(-1, n_samples, len(self.classes_)).mean(axis=0))
+        at_once = _PREDICTED_AT_ONCE // (N_PLACES if self.test_time_shift else 1)
+        return np.concatenate([self._proba(rows) for rows in np.split(pixels, range(at_once, len(pixels), at_once))])
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image, shape (n_samples,); see `predict_proba`."""
@@ -202,6 +192,16 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the network, which is saved as ``.keras`` and set again on ``model_``."""
         return {name: value for name, value in super().__getstate__().items() if name != "model_"}
+
+    def _proba(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the probabilities of a few images; where they are moved, the means over all places."""
+        rows = moved(pixels, by=self.test_time_shift) if self.test_time_shift else pixels
+        # Full tiles alone: of an image's probabilities, at most a CNN's last bits depend on the others asked about.
+        whole = np.pad(rows, ((0, -len(rows) % _ROWS_OF_A_TILE), (0, 0)))
+        tensor = (whole / np.float32(self.scale_)).reshape(-1, *self.model_.input_shape[1:])
+        logits = np.asarray(self.model_(tensor, training=False))[: len(rows)]
+        proba = softmax(logits.astype(np.float64), axis=1)
+        return np.asarray(proba.reshape(-1, len(pixels), len(self.classes_)).mean(axis=0))
 
     def _validation(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int32]]:
         images, labels = validate_data(self, flattened(X), y, reset=False)

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["flattened", "moved", "pixels_of"]
+__all__ = ["N_PLACES", "flattened", "moved", "pixels_of"]
+
+#: Where `moved` puts an image: where it is, and in four directions.
+N_PLACES = 5
 
 
 def flattened(X: ArrayLike) -> ArrayLike:
@@ -34,15 +37,14 @@ def moved(pixels: NDArray[Any], *, by: int) -> NDArray[Any]:
 
     Returns
     -------
-    ndarray of shape (5 * n_samples, n_features), of the same dtype
+    ndarray of shape (N_PLACES * n_samples, n_features), of the same dtype
     """
     n_samples, n_features = pixels.shape
     side = math.isqrt(n_features)
     wide = np.pad(pixels.reshape(-1, side, side), ((0, 0), (by, by), (by, by)))
     corners = ((by, by), (2 * by, by), (0, by), (by, 2 * by), (by, 0))
-    return np.concatenate([wide[:, top : top + side, left : left + side] for top, left in corners]).reshape(
-        5 * n_samples, n_features
-    )
+    places = [wide[:, top : top + side, left : left + side] for top, left in corners]
+    return np.concatenate(places).reshape(N_PLACES * n_samples, n_features)
 
 
 def pixels_of(X: NDArray[Any]) -> NDArray[Any]:

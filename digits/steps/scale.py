@@ -161,6 +161,7 @@ def _measured(project: Project, step: str, *, n_images: int) -> StepMeasured:
         process.kill()
         process.wait()
     if process.returncode:
+        report(f"{n_images:,}", subject=step, state="failed", detail="see above")
         raise DigitsError(
             f"{step} of {n_images:,} images left with {process.returncode}; see above, or was there no memory left?"
         )

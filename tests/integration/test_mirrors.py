@@ -126,14 +126,14 @@ def test_nothing_is_begun_before_everything_is_downloaded(small_mnist: SmallMnis
     """While a download goes on, a kill leaves nothing beside the snapshot."""
     snapshots = tmp_path / "snapshots"
     snapshots.mkdir()
-    found: list[Path] = []
+    found: list[list[Path]] = []
 
     def slow(*names: object, **options: object) -> tuple[np.ndarray, np.ndarray]:
-        found.extend(snapshots.iterdir())
+        found.append(list(snapshots.iterdir()))
         return small_mnist.openml(*names, **options)
 
     ingest(small_mnist.params, dataset="small", path=snapshots / "small", fetch_openml=slow)
-    assert found == []
+    assert found == [[]]
     assert list(snapshots.iterdir()) == [snapshots / "small"]
 
 

@@ -70,8 +70,11 @@ def test_what_cannot_be_understood_is_one_line(
     assert said in printed.err
 
 
-def test_the_help_of_every_command_has_examples_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_every_command_has_examples_of_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A page says what its command is for, in more words than the list of all, and how it is called."""
+    monkeypatch.setenv("COLUMNS", "200")  # no line is broken
     commands = [[name] for name in app if not name.startswith("-")]
     groups = [command for command in commands if app[command[0]].default_command is None]
     commands += [[*group, name] for group in groups for name in app[group[0]] if not name.startswith("-")]
@@ -82,6 +85,8 @@ def test_the_help_of_every_command_has_examples_of_it(capsys: pytest.CaptureFixt
         if command not in groups:
             assert page.count(f" digits {' '.join(command)}") >= 2, command  # in its usage, too
             assert "Examples:" in page, command
+    app(["run", "--help"], result_action="return_value")
+    assert "What has not changed since the last run is reused." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
