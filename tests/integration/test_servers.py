@@ -192,7 +192,7 @@ def test_a_violated_contract_is_told(served: Served) -> None:
     run = served.end_of(served.start("validate"))
     assert run["state_type"] == "FAILED"
     assert "row-count" in run["state"]["message"]
-    served.until(lambda: len(served.heard) >= 2 or None, seconds=20)
+    served.until(lambda: len(served.heard) >= 2 or None, seconds=120)
     told = {message["subject"]: message["text"] for message in served.heard}
     assert {"The contract of broken is violated", "validate all: Failed"} <= set(told)
     assert "row-count" in told["The contract of broken is violated"]
@@ -214,7 +214,7 @@ def test_a_scheduled_run_fires_by_itself(served: Served) -> None:
     parent = served.client().get_run(candidate.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["prefect.flow_run_id"] == run["id"]
     serves = "A version for digits was promoted"
-    served.until(lambda: serves in {message["subject"] for message in served.heard} or None, seconds=30)
+    served.until(lambda: serves in {message["subject"] for message in served.heard} or None, seconds=120)
     artifacts = {item["key"]: item for item in served.ask("artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})}
     assert set(artifacts) == {"run-digits", "leaderboard-digits"}
     assert len(json.loads(artifacts["leaderboard-digits"]["data"])) == len(FAMILIES)
@@ -303,7 +303,7 @@ def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
         "A version for digits was promoted",
     }
     # Beside what the hourly validation says, if it is its time.
-    served.until(lambda: wanted <= {message["subject"] for message in served.heard} or None, seconds=30)
+    served.until(lambda: wanted <= {message["subject"] for message in served.heard} or None, seconds=120)
     told = {message["subject"]: message["text"] for message in served.heard}
     assert "is not promoted" in told["A promotion for digits was refused"]
     assert told["A version for digits was promoted"].endswith("is @production now: as a test")
