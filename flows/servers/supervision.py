@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ _MARK = "DIGITS_SUPERVISED_IN"
 #: What the supervisor tells each process of itself.
 _NAME = "SUPERVISOR_PROCESS_NAME"
 
-STOP_SECONDS, KILL_SECONDS, LOG_BYTES, LOG_BACKUPS = 15, 10.0, 10_000_000, 3
+STOP_SECONDS, KILL_SECONDS, EXEC_SECONDS, LOG_BYTES, LOG_BACKUPS = 15, 10.0, 5.0, 10_000_000, 3
 
 #: Who starts a command, in its own place: ends what is left of it, then becomes it.
 _IN_PLACE = (sys.executable, "-m", "flows.servers.supervision")
@@ -125,13 +126,13 @@ class Supervisor:
 
     def processes(self) -> dict[str, psutil.Process]:
         """Return name → process, of those that run now and that the supervisor itself has started."""
-        named = {process: environment[_NAME] for process, environment in self._marked() if _NAME in environment}
+        named = {process: environment for process, environment in self._marked() if _NAME in environment}
         numbers = {process.pid for process in named}
         found = {}
-        for process, name in named.items():
+        for process, environment in named.items():
             with suppress(psutil.Error):
-                if process.ppid() not in numbers and process.environ().keys().isdisjoint(UNBOUND):
-                    found[name] = process
+                if process.ppid() not in numbers and environment.keys().isdisjoint(UNBOUND):
+                    found[environment[_NAME]] = process
         return found
 
     def find(self, variable: str) -> list[psutil.Process]:
@@ -158,9 +159,21 @@ class Supervisor:
         """Yield each process that carries the folder's name, with its environment; never this one."""
         for process in psutil.process_iter():
             with suppress(psutil.Error):  # of other people's processes nothing may be asked
-                environment = process.environ()
+                environment = _environment(process)
                 if environment.get(_MARK) == str(self.folder) and process.pid != os.getpid():
                     yield process, environment
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """Return the environment of a process, once it has become the program that it is about to become.
+
+    While it does, it has none, and no command line.
+    """
+    end, looks = time.monotonic() + EXEC_SECONDS, 3
+    while not (environment := process.environ()) and process.exe() and looks and time.monotonic() < end:
+        looks -= bool(process.cmdline())  # it has become one since, or is one without an environment
+        time.sleep(0.001)
+    return environment
 
 
 def _kill(processes: Sequence[psutil.Process]) -> None:

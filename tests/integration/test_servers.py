@@ -73,6 +73,15 @@ class Served:
         """Return what `digits status` says, by name."""
         return {server["name"]: server for server in json.loads(self.checkout.digits("status", "--json").stdout)}
 
+    def told(self, *subjects: str) -> dict[str, str]:
+        """Wait until notifications on these subjects, among others, were heard; return subject → text of all."""
+
+        def told() -> dict[str, str] | None:
+            texts = {message["subject"]: message["text"] for message in list(self.heard)}
+            return texts if set(subjects) <= set(texts) else None
+
+        return self.until(told, seconds=120)
+
     def await_healthy(self) -> None:
         """Wait until all of them are healthy."""
         self.until(lambda: self.checkout.digits("status").returncode == 0 or None, seconds=120)
@@ -192,9 +201,7 @@ def test_a_violated_contract_is_told(served: Served) -> None:
     run = served.end_of(served.start("validate"))
     assert run["state_type"] == "FAILED"
     assert "row-count" in run["state"]["message"]
-    served.until(lambda: len(served.heard) >= 2 or None, seconds=120)
-    told = {message["subject"]: message["text"] for message in served.heard}
-    assert {"The contract of broken is violated", "validate all: Failed"} <= set(told)
+    told = served.told("The contract of broken is violated", "validate all: Failed")
     assert "row-count" in told["The contract of broken is violated"]
     assert f"{served.prefect}/runs/flow-run/{run['id']}" in told["validate all: Failed"]
 
@@ -213,8 +220,7 @@ def test_a_scheduled_run_fires_by_itself(served: Served) -> None:
     candidate = served.client().get_run(version.run_id)
     parent = served.client().get_run(candidate.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["prefect.flow_run_id"] == run["id"]
-    serves = "A version for digits was promoted"
-    served.until(lambda: serves in {message["subject"] for message in served.heard} or None, seconds=120)
+    served.told("A version for digits was promoted")
     artifacts = {item["key"]: item for item in served.ask("artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})}
     assert set(artifacts) == {"run-digits", "leaderboard-digits"}
     assert len(json.loads(artifacts["leaderboard-digits"]["data"])) == len(FAMILIES)
@@ -297,14 +303,11 @@ def test_a_promotion_and_a_refusal_are_told(served: Served) -> None:
     (ledger,) = served.client().search_experiments(filter_string="name = 'promotions'")
     assert served.client().search_runs([ledger.experiment_id])[0].data.tags["actor"] == "Ada"
     assert served.client().get_model_version_by_alias("digits-classifier", "production").version == champion
-    wanted = {
+    told = served.told(
         "A promotion for digits was refused",
         "promote digits to production: Failed",
         "A version for digits was promoted",
-    }
-    # Beside what the hourly validation says, if it is its time.
-    served.until(lambda: wanted <= {message["subject"] for message in served.heard} or None, seconds=120)
-    told = {message["subject"]: message["text"] for message in served.heard}
+    )
     assert "is not promoted" in told["A promotion for digits was refused"]
     assert told["A version for digits was promoted"].endswith("is @production now: as a test")
     form = {item["name"]: item["parameter_openapi_schema"] for item in served.ask("deployments/filter")}["promote"]

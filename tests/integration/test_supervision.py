@@ -58,5 +58,15 @@ def test_what_dies_is_started_again_and_what_it_left_is_ended(
     assert supervisor.find("MARK") == []
 
 
+def test_a_process_that_becomes_another_program_is_found(supervisor: Supervisor, root: Path, tmp_path: Path) -> None:
+    """For a moment it has no environment, by which it is known; whoever looks then finds it all the same."""
+    program = tmp_path / "again"
+    program.write_text('#!/bin/sh\nexec "$0"\n', encoding="utf-8")
+    program.chmod(0o755)
+    supervisor.start({"again": [str(program)]}, directory=root, environment={})
+    _until(lambda: "again" in supervisor.processes())
+    assert all("again" in supervisor.processes() for _ in range(100))
+
+
 def _children(supervisor: Supervisor) -> list[psutil.Process]:
     return [child for process in supervisor.processes().values() for child in process.children()]
