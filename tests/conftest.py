@@ -35,6 +35,7 @@ from digits.settings import GARBAGE_THRESHOLD, ONE_THREAD, Settings
 from digits.steps.memory import tracking
 from tests import forked
 from tests.versions import State, evaluated
+from tests.web import WEB
 
 ROOT = Path(__file__).parents[1]
 
@@ -472,7 +473,7 @@ def tracking_server(
         url = f"http://127.0.0.1:{port}"
         for _ in range(600):
             with suppress(httpx.HTTPError):
-                if httpx.get(f"{url}/health").status_code == 200:
+                if WEB.get(f"{url}/health").status_code == 200:
                     return url, process
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)

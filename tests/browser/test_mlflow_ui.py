@@ -16,6 +16,7 @@ import pytest
 from digits.experiments.views import fits_address
 from digits.registry.versions import Registry
 from flows.servers.ports import free_port
+from tests.web import WEB
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -35,7 +36,7 @@ def ui(ran: Any) -> Iterator[str]:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
-                httpx.get(f"{address}/health").raise_for_status()
+                WEB.get(f"{address}/health").raise_for_status()
                 break
             except httpx.HTTPError:
                 assert server.poll() is None

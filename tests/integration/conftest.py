@@ -17,12 +17,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 import yaml
 
 from flows.servers.ports import free_port
+from tests.web import WEB
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,7 +165,7 @@ class Team:
         while subprocess.run(test, env=self.environment(service), capture_output=True, check=False).returncode:
             assert service == "postgres" or self._processes[service].poll() is None, self.log(service)
             assert time.monotonic() < end, self.log(service)
-            time.sleep(0.3)
+            time.sleep(1)
 
     def down(self) -> None:
         """End every process, with all below it."""
@@ -199,7 +199,7 @@ class Team:
     def prefect(self, method: str, path: str, /, **json: Any) -> Any:
         """Ask Prefect's API."""
         account = ("admin", self.values["PREFECT_PASSWORD"])
-        answer = httpx.request(method, f"{self.url('prefect')}/api/{path}", auth=account, json=json or None, timeout=60)
+        answer = WEB.request(method, f"{self.url('prefect')}/api/{path}", auth=account, json=json or None)
         return answer.raise_for_status().json() if answer.content else None
 
     def mlflow(self, method: str, path: str, /, **given: Any) -> Any:
@@ -207,7 +207,7 @@ class Team:
         account = ("admin", self.values["MLFLOW_PASSWORD"])
         where: dict[str, Any] = {"params" if method == "GET" else "json": given}
         url = f"{self.url('mlflow')}/api/2.0/mlflow/{path}"
-        return httpx.request(method, url, auth=account, timeout=60, **where).raise_for_status().json()
+        return WEB.request(method, url, auth=account, **where).raise_for_status().json()
 
     def train(self) -> str:
         """Let the worker run the deployment now, and return the id of the flow run."""

@@ -6,20 +6,20 @@ import json
 import time
 from typing import Any
 
-import httpx
 import pytest
 
 from digits.errors import GateFailed
 from digits.registry.versions import Registry
 from digits.steps import promotion, stages
 from digits.steps.proposal import Answer
+from tests.web import WEB
 
 
 def _paused(url: str, process: Any) -> dict[str, Any]:
     """Return the flow run that waits for an answer."""
     query = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}, "name": {"like_": "promote digits"}}}
     for _ in range(1200):
-        if found := httpx.post(f"{url}/flow_runs/filter", json=query).raise_for_status().json():
+        if found := WEB.post(f"{url}/flow_runs/filter", json=query).raise_for_status().json():
             paused: dict[str, Any] = found[0]
             return paused
         assert process.poll() is None, process.communicate()
@@ -30,7 +30,7 @@ def _paused(url: str, process: Any) -> dict[str, Any]:
 def _resume(address: str, answer: dict[str, str]) -> None:
     """Answer; a server whose database is busy says 503, and is asked again, as Prefect's own client does."""
     for _ in range(60):
-        answered = httpx.post(address, json={"run_input": answer}, timeout=30)
+        answered = WEB.post(address, json={"run_input": answer}, timeout=30)
         if answered.status_code != 503:
             break
         time.sleep(0.5)
@@ -48,7 +48,7 @@ def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> 
     try:
         run = _paused(prefect_url, process)
         keyset = run["state"]["state_details"]["run_input_keyset"]
-        form = httpx.get(f"{prefect_url}/flow_runs/{run['id']}/input/{keyset['description']}").json()
+        form = WEB.get(f"{prefect_url}/flow_runs/{run['id']}/input/{keyset['description']}").json()
         assert "| better than the champion" in form
         assert _serves(stocked) == 1
         stocked.params(promote={"approval_hours": 0.0003})

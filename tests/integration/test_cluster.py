@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import httpx
 import mlflow  # noqa: TID253 - every test here needs it
 import psutil
 import pytest
@@ -37,6 +36,7 @@ from flows.servers.ports import free_port
 from tasks.memory import remembered
 from tasks.shared import share
 from tasks.taken import _pull, taken
+from tests.web import WEB
 
 #: One of them is a network: TensorFlow runs on the workers too.
 FAST = {
@@ -175,7 +175,7 @@ def test_a_killed_worker_costs_a_retry_and_the_results_are_those_of_one_machine(
     assert _runs(cluster, "attributes.status = 'RUNNING'") == []
 
     flow_run = _runs(cluster, "tags.kind = 'pipeline'")[0].data.tags["prefect.flow_run_id"]
-    answer = httpx.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).json()
+    answer = WEB.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).json()
     assert {task["state_type"] for task in answer} == {"COMPLETED"}
 
     alone = make_checkout(FAST | SLOW)
@@ -210,7 +210,7 @@ def test_a_fit_that_every_worker_dies_of_is_given_up(cluster: _Cluster, member: 
     runs = _runs(cluster, "tags.family = 'random_forest'")
     assert [run.info.status for run in runs if run.info.run_id in killed] == ["KILLED", "KILLED"]
     flow_run = _runs(cluster, "tags.kind = 'pipeline'")[0].data.tags["prefect.flow_run_id"]
-    states = httpx.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).json()
+    states = WEB.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).json()
     assert {task["name"]: task["state_type"] for task in states}["fit random_forest"] == "CRASHED"
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import httpx
 import mlflow  # noqa: TID253 - every test here needs it
 import networkx as nx
 import numpy as np
@@ -42,6 +41,7 @@ from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
 from tasks.memory import changes, record, remembered
 from tasks.stages import alone
+from tests.web import WEB
 
 TARGET = "evaluate@digits"
 FAMILIES = {"logistic_regression": {}, "k_nearest_neighbors": {}}
@@ -80,7 +80,7 @@ def test_the_stages_and_the_flow_are_the_same_graph(ran: Any, prefect_url: str) 
     experiment = client.get_experiment_by_name("digits")
     pipelines = client.search_runs([experiment.experiment_id], filter_string="tags.kind = 'pipeline'")
     flow_run = pipelines[-1].data.tags["prefect.flow_run_id"]
-    answer = httpx.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).json()
+    answer = WEB.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).json()
     names = {task["id"]: task["name"] for task in answer}
     edges = [
         (names[source["id"]], task["name"])

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import httpx
 import mlflow  # noqa: TID253 - these tests need it
 import psutil
 import pytest
@@ -41,6 +40,7 @@ from digits.steps.candidates import fit
 from digits.steps.memory import tracking
 from flows.dead_pipelines import FLOW_RUN, end_dead_pipelines
 from flows.servers.private import Server, prefect_server, private_server
+from tests.web import WEB
 
 
 def test_one_familys_failure_costs_that_family(checkout: Any) -> None:
@@ -123,7 +123,7 @@ def test_a_violated_contract_ends_the_run(checkout: Any, prefect_url: str) -> No
     assert "row-count" in next(line for line in done.stderr.splitlines() if line.startswith("digits: "))
     assert not (checkout.root / "data" / "candidates").exists()
     query = {"flow_runs": {"start_time": {"after_": began}, "state": {"type": {"any_": ["FAILED"]}}}}
-    failed = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
+    failed = WEB.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
     assert sum("row-count" in run["state"]["message"] for run in failed) == 1
 
 
@@ -235,11 +235,11 @@ def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state:
 def test_a_run_whose_container_is_gone_is_ended_once_prefect_knows(checkout: Any, prefect_url: str) -> None:
     """Nobody can look at a process on another host; that its flow has crashed there, Prefect is told by its worker."""
     memory, elsewhere = checkout.memory(), {TAG_PROCESS: "elsewhere/1/1.00"}
-    flow = httpx.post(f"{prefect_url}/flows/", json={"name": "train"}).json()["id"]
+    flow = WEB.post(f"{prefect_url}/flows/", json={"name": "train"}).json()["id"]
     runs = {}
     for state in ("CRASHED", "RUNNING"):
         body = {"flow_id": flow, "state": {"type": state}}
-        number = httpx.post(f"{prefect_url}/flow_runs/", json=body).raise_for_status().json()["id"]
+        number = WEB.post(f"{prefect_url}/flow_runs/", json=body).raise_for_status().json()["id"]
         tags = {TAG_KIND: KIND_PIPELINE, FLOW_RUN: number}
         runs[state] = memory.client.create_run(memory.experiment_id, tags={**tags, **elsewhere}).info.run_id
     fit = {TAG_KIND: KIND_CANDIDATE, TAG_PARENT: runs["CRASHED"], **elsewhere}
