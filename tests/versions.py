@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,8 +76,19 @@ class State:
         return cls(database=checkout.database.read_bytes(), files=files)
 
     def restore(self, checkout: Any) -> None:
-        """Make it hold again what it did before: files were only added to it."""
-        checkout.database.write_bytes(self.database)
+        """Make it hold again what it did before: files were only added to it.
+
+        The database by SQLite's own means: a server's connections see by a counter in the file that what they remember
+        of it has changed, and bytes written over it would turn that counter back.
+        """
+        with closing(sqlite3.connect(":memory:")) as held, closing(sqlite3.connect(checkout.database)) as store:
+            for pragma in (
+                "synchronous = OFF",
+                "journal_mode = MEMORY",
+            ):  # nothing else writes to it, and no power fails
+                store.execute(f"PRAGMA {pragma}")
+            held.deserialize(self.database)
+            held.backup(store)
         for path in State.of(checkout).files - self.files:
             path.unlink()
 
