@@ -7,7 +7,7 @@ question begins with, completes the entry if the alias has moved and ends it if 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,7 +88,7 @@ class Changes:
             action, stage=stage, version=version, before=before, actor=self._actor, reason=reason
         )
         with self.recorded(entry):
-            self._yield_to_older(entry)
+            self._yield_to_older(entry, known=self._ledger.unfinished())
         return entry
 
     def carry_out(self, entry: Entry, *, outcome: Outcome, reason: str) -> Entry:
@@ -157,10 +157,11 @@ class Changes:
 
     def _look_again(self, entry: Entry) -> list[Entry]:
         """Raise unless all is as it was when the entry was begun; return all entries."""
-        if self._ledger.read(entry).status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
-            raise BusyError(f"the {entry.action} of version {entry.version} took too long, or was ended; ask again")
-        self._yield_to_older(entry)
         known = self._ledger.entries()
+        now = next((other for other in known if other.run_id == entry.run_id), None)
+        if now is None or now.status != UNDER_WAY or datetime.now(UTC) > entry.deadline:
+            raise BusyError(f"the {entry.action} of version {entry.version} took too long, or was ended; ask again")
+        self._yield_to_older(entry, known=known)
         if since := next((other for other in known if _overtakes(other, entry)), None):
             raise BusyError(
                 f"the {since.action} of version {since.version} of {self._dataset} by {since.actor} came in between; "
@@ -177,8 +178,8 @@ class Changes:
             )
         return known
 
-    def _yield_to_older(self, entry: Entry) -> None:
-        if rival := self._ledger.rival(entry):
+    def _yield_to_older(self, entry: Entry, *, known: Iterable[Entry]) -> None:
+        if rival := self._ledger.rival(entry, known=known):
             raise BusyError(
                 f"the {rival.action} of version {rival.version} of {self._dataset} by {rival.actor} is under way "
                 f"since {rival.started:%Y-%m-%d %H:%M:%S} UTC; wait for its end"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from digits.experiments.tags import TAG_NOTE, TAG_PROCESS
+from digits.experiments.tags import TAG_NAME, TAG_NOTE, TAG_PROCESS
 from digits.experiments.tracking import Tracking
 from digits.processes import has_died, this_process
 from digits.registry.gate import Decision
@@ -31,6 +31,7 @@ TAG_APPROVED_BY, TAG_APPROVAL_REASON = "approval.by", "approval.reason"
 GATE = "gate.json"
 
 _STATUS: dict[Outcome, str] = {"withdrawn": "KILLED", "abandoned": "KILLED", "failed": "FAILED"}
+_ENDED = ("FINISHED", "KILLED", "FAILED")
 
 #: So long may a change take, beside the time that a person has to answer, and the move of its alias; after it the
 #: process counts as dead.
@@ -56,12 +57,15 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """Return all entries, in the order of their time."""
-        found = [_entry(run) for run in self._runs.search(f"tags.{TAG_DATASET} = '{self.dataset}'")]
-        return sorted(found, key=lambda entry: (entry.time, entry.run_id))
+        return self._found()
 
     def unfinished(self) -> list[Entry]:
-        """Return the entries that are under way or wait for an answer."""
-        return [entry for entry in self.entries() if entry.is_open]
+        """Return the entries that are under way or wait for an answer, in the order of their time."""
+        return self._found("".join(f" and attributes.status != '{status}'" for status in _ENDED))
+
+    def _found(self, condition: str = "") -> list[Entry]:
+        found = [_entry(run) for run in self._runs.search(f"tags.{TAG_DATASET} = '{self.dataset}'{condition}")]
+        return sorted(found, key=lambda entry: (entry.time, entry.run_id))
 
     def begin(self, action: Action, *, stage: str, version: int, before: int | None, actor: str, reason: str) -> Entry:
         """Begin an entry.
@@ -99,13 +103,16 @@ class Ledger:
 
     def log_decision(self, entry: Entry, decision: Decision) -> None:
         """Keep the gate's table: as a file, as a note for people, and its figures as metrics."""
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric, RunTag
 
         now = int(datetime.now(UTC).timestamp() * 1000)
         figures = {_metric(item.name): item.found for item in decision.criteria}
-        self._client.log_batch(entry.run_id, metrics=[Metric(name, value, now, 0) for name, value in figures.items()])
+        self._client.log_batch(
+            entry.run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
+            tags=[RunTag(TAG_NOTE, decision.as_markdown())],
+        )
         self._client.log_text(entry.run_id, json.dumps(decision.as_dict(), indent=2), GATE)
-        self._client.set_tag(entry.run_id, TAG_NOTE, decision.as_markdown())
 
     def wait(self, entry: Entry, *, hours: float) -> Entry:
         """Say that the entry waits for an answer, and how long; until then others may change what they like."""
@@ -139,9 +146,10 @@ class Ledger:
     def finish(self, entry: Entry, *, outcome: Outcome, reason: str | None = None) -> Entry:
         """End an entry."""
         said = entry.reason if reason is None else reason
-        self._say(entry, {TAG_OUTCOME: outcome, TAG_REASON: said})
+        self._say(
+            entry, {TAG_OUTCOME: outcome, TAG_REASON: said, TAG_NAME: f"{self.dataset} {entry.version}: {outcome}"}
+        )
         status = _STATUS.get(outcome, "FINISHED")
-        self._client.update_run(entry.run_id, name=f"{self.dataset} {entry.version}: {outcome}")
         self._client.set_terminated(entry.run_id, status)
         return replace(entry, outcome=outcome, reason=said, status=status)
 
@@ -156,15 +164,16 @@ class Ledger:
         """Return whether nobody works on an unfinished entry any more."""
         return has_died(entry.process) or datetime.now(UTC) > entry.deadline + SKEW
 
-    def rival(self, entry: Entry) -> Entry | None:
+    def rival(self, entry: Entry, *, known: Iterable[Entry]) -> Entry | None:
         """Return another change of the same stage that is under way and goes before this one, if there is any.
 
         The one that was begun first does, but a rollback is for when something is wrong now: it goes before all else.
+        `known` are the entries that are looked at, as they have just been read: all, or the unfinished ones.
         """
         mine = (entry.action != "rollback", entry.started, entry.run_id)
         rivals = [
             other
-            for other in self.unfinished()
+            for other in known
             if other.status == UNDER_WAY
             and (other.action != "rollback", other.started, other.run_id) < mine
             and other.lanes & entry.lanes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["ARCHIVED", "NONE", "PRODUCTION", "STAGING", "TAG_STAGE", "Stages", "aliases_of"]
+__all__ = ["ARCHIVED", "NONE", "NO_SUCH", "PRODUCTION", "STAGING", "TAG_STAGE", "Stages"]
 
 #: The aliases.
 PRODUCTION, STAGING = "production", "staging"
@@ -23,7 +23,8 @@ PRODUCTION, STAGING = "production", "staging"
 NONE, ARCHIVED = "None", "Archived"
 TAG_STAGE = "stage"
 
-_NO_SUCH = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+#: What MLflow says of a model, a version or an alias that is not there.
+NO_SUCH = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 class Stages:
@@ -42,8 +43,19 @@ class Stages:
         self._name = name
 
     def holders(self) -> dict[str, int]:
-        """Return alias → number of the version that has it; empty where nothing is registered."""
-        return aliases_of(self._client, self._name)
+        """Return alias → number of the version that has it, of the two that are stages: what others mean is not known.
+
+        Empty where nothing is registered.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            aliases = self._client.get_registered_model(self._name).aliases
+        except MlflowException as error:
+            if error.error_code in NO_SUCH:
+                return {}
+            raise
+        return {alias: int(number) for alias, number in aliases.items() if alias in {PRODUCTION, STAGING}}
 
     def give(self, alias: str, version: int) -> None:
         """Give the alias to a version: the one call that counts. Whoever had it before has it no more."""
@@ -58,7 +70,7 @@ class Stages:
         try:
             self._client.set_model_version_tag(self._name, str(version), TAG_STAGE, ARCHIVED)
         except MlflowException as error:
-            if error.error_code not in _NO_SUCH:
+            if error.error_code not in NO_SUCH:
                 raise
 
     def agree(self) -> None:
@@ -124,19 +136,3 @@ def _stage_of(version: Any, holders: Mapping[str, int]) -> str:
     if held is not None:
         return held.capitalize()
     return ARCHIVED if version.tags.get(TAG_STAGE) in {PRODUCTION.capitalize(), ARCHIVED} else NONE
-
-
-def aliases_of(client: MlflowClient, name: str) -> dict[str, int]:
-    """Return alias → number of the version that has it, of the two that are stages; what others mean is not known here.
-
-    A version's own list of aliases is empty in search results; the registered model's is right.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        aliases = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code in _NO_SUCH:
-            return {}
-        raise
-    return {alias: int(number) for alias, number in aliases.items() if alias in {PRODUCTION, STAGING}}

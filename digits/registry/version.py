@@ -12,7 +12,7 @@ from digits.experiments.connection import holds_nothing
 from digits.experiments.tags import TAG_DIGEST, TAG_FAMILY, TAG_FINGERPRINT, TAG_SNAPSHOT, TAG_SPLIT
 from digits.models import artifact
 from digits.registry.packaging import MODEL_FILES, Package, digest_of_package
-from digits.registry.stages import ARCHIVED, NONE, TAG_STAGE
+from digits.registry.stages import ARCHIVED, NONE, PRODUCTION, STAGING, TAG_STAGE
 
 if TYPE_CHECKING:
     from digits.data.snapshot import Snapshot
@@ -73,9 +73,18 @@ class ModelVersion:
     created: int = 0
 
     @classmethod
-    def of(cls, found: Any, *, aliases: Mapping[str, int]) -> Self:
-        """Return the reference to what MLflow says of a version, given who has which alias."""
+    def of(cls, found: Any, *, holders: Mapping[str, int] | None = None) -> Self:
+        """Return the reference to what MLflow says of a version.
+
+        Parameters
+        ----------
+        found
+            What MLflow says.
+        holders
+            Alias → the version that has it: in search results MLflow says of no version which aliases it has.
+        """
         number = int(found.version)
+        held = found.aliases if holders is None else [alias for alias, holder in holders.items() if holder == number]
         return cls(
             name=str(found.name),
             version=number,
@@ -83,7 +92,7 @@ class ModelVersion:
             digest=found.tags.get(TAG_DIGEST, ""),
             package=found.tags.get(TAG_PACKAGE, ""),
             run_id=str(found.run_id),
-            aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
+            aliases=tuple(sorted({PRODUCTION, STAGING}.intersection(held))),
             stage=found.tags.get(TAG_STAGE, NONE),
             threads=int(found.tags.get(TAG_THREADS, 1)),
             split=found.tags.get(TAG_SPLIT, ""),
@@ -128,7 +137,7 @@ def tags_of(candidate: Candidate, *, snapshot: Snapshot, package: Package, decis
     }
 
 
-def brought(version: ModelVersion, *, address: str, work: str, whole: bool = False) -> Path:
+def brought(version: ModelVersion, *, address: str, work: str | None, whole: bool = False) -> Path:
     """Bring a version's files and return the folder of its model, whose digest is the registered one.
 
     Parameters
@@ -138,7 +147,7 @@ def brought(version: ModelVersion, *, address: str, work: str, whole: bool = Fal
     address
         Where its files lie.
     work
-        Folder for a download.
+        Folder for a download; None to look at a folder of this machine where it is.
     whole
         Bring and check also the code by which MLflow serves it.
 

@@ -23,7 +23,7 @@ from digits.registry.history import differences
 from digits.registry.ledger import EXPERIMENT, Ledger
 from digits.registry.loading import has_other_code, loaded
 from digits.registry.packaging import log_model
-from digits.registry.stages import ARCHIVED, PRODUCTION, STAGING, Stages
+from digits.registry.stages import ARCHIVED, NO_SUCH, PRODUCTION, STAGING, Stages
 from digits.registry.version import ModelVersion, brought, tags_of
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Registry:
             description=card,
             tags={**tags_of(row.candidate, snapshot=snapshot, package=package, decision=decision), **tags},
         )
-        return ModelVersion.of(created, aliases=self.stages.holders())
+        return ModelVersion.of(created)
 
     def serving(self) -> ModelVersion:
         """Return the version that holds ``@production``.
@@ -125,9 +125,8 @@ class Registry:
         MissingError
             No version does.
         """
-        holders = self.stages.holders()
-        if PRODUCTION in holders:
-            return self.version(holders[PRODUCTION])
+        if serves := self.holding(PRODUCTION):
+            return serves
         there = self.versions()
         if not there:
             raise MissingError(
@@ -140,6 +139,17 @@ class Registry:
             f"`digits registry promote {self.dataset}{which}` says what the gate wants of it"
         )
 
+    def holding(self, alias: str) -> ModelVersion | None:
+        """Return the version that holds an alias; None where none does, or nothing is registered."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return ModelVersion.of(self._client.get_model_version_by_alias(self.name, alias))
+        except MlflowException as error:
+            if error.error_code not in NO_SUCH:
+                raise
+            return None
+
     def version(self, number: int) -> ModelVersion:
         """Return a version by its number.
 
@@ -151,10 +161,9 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            found = self._client.get_model_version(self.name, str(number))
-            return ModelVersion.of(found, aliases=self.stages.holders())
+            return ModelVersion.of(self._client.get_model_version(self.name, str(number)))
         except MlflowException as error:
-            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            if error.error_code not in NO_SUCH:
                 raise
             there = ", ".join(str(item.version) for item in self.versions()) or "none"
             raise MissingError(f"no version {number} of {self.name}; there are {there}") from error
@@ -162,7 +171,7 @@ class Registry:
     def versions(self) -> list[ModelVersion]:
         """Return all versions, the newest first."""
         holders = self.stages.holders()
-        found = [ModelVersion.of(item, aliases=holders) for item in self._search(f"name = '{self.name}'")]
+        found = [ModelVersion.of(item, holders=holders) for item in self._search(f"name = '{self.name}'")]
         return sorted(found, key=lambda version: version.version, reverse=True)
 
     def is_archived(self, version: ModelVersion) -> bool:
@@ -228,9 +237,22 @@ class Registry:
         ServerError
             They cannot be read.
         """
-        address = self._client.get_model_version_download_uri(self.name, str(version.version))
         with tempfile.TemporaryDirectory() as work:
-            yield brought(version, address=address, work=work, whole=whole or has_other_code(version))
+            yield brought(version, address=self._address(version), work=work, whole=whole or has_other_code(version))
+
+    def check(self, version: ModelVersion) -> None:
+        """Hold all of a version's files against the registered digests, where they lie if that is a folder here.
+
+        Raises
+        ------
+        MissingError
+            The files are gone, or are not those that were registered.
+        ServerError
+            They cannot be read.
+        """
+        address = self._address(version)
+        with tempfile.TemporaryDirectory() as work:
+            brought(version, address=address, work=None if address.startswith("file:") else work, whole=True)
 
     def fault(self, version: ModelVersion) -> str:
         """Return what is wrong with any of a version's files, in one line; empty where they are whole.
@@ -241,10 +263,14 @@ class Registry:
             They cannot be read, whether they are damaged or not.
         """
         try:
-            with self.files(version, whole=True):
-                return ""
+            self.check(version)
         except MissingError as error:
             return str(error)
+        return ""
+
+    def _address(self, version: ModelVersion) -> str:
+        """Return where a version's files lie."""
+        return str(self._client.get_model_version_download_uri(self.name, str(version.version)))
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -259,7 +285,7 @@ class Registry:
         """Return the versions of that candidate: the one that serves first, then the newest first."""
         holders = self.stages.holders()
         wanted = f"name = '{self.name}' and tags.`{TAG_FINGERPRINT}` = '{fingerprint}'"
-        versions = [ModelVersion.of(item, aliases=holders) for item in self._search(wanted)]
+        versions = [ModelVersion.of(item, holders=holders) for item in self._search(wanted)]
         return sorted(versions, key=lambda version: (PRODUCTION not in version.aliases, -version.version))
 
     def _search(self, condition: str) -> Iterator[Any]:

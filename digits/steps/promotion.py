@@ -94,13 +94,13 @@ def propose(
         proposal = Proposal(entry, None, forced=force, asks=asks, bounds=params.bounds)
         with changes.recorded(entry):
             if to == STAGING:
-                with registry.files(chosen, whole=True):
-                    pass
+                registry.check(chosen)
             else:
                 report("promote", subject=str(chosen), state="running")
                 # The ledger's champion, also where somebody has moved or taken away the alias by hand.
-                recorded = known(registry.ledger.entries()).holders
-                champion = recorded.get(PRODUCTION, registry.stages.holders().get(PRODUCTION))
+                champion = known(registry.ledger.entries()).holders.get(PRODUCTION)
+                if champion is None:
+                    champion = registry.stages.holders().get(PRODUCTION)
                 rows = load_split(project, dataset)
                 decision = judged(project, registry, chosen, split=rows, champion=champion, force=force)
                 registry.ledger.log_decision(entry, decision)
@@ -171,8 +171,7 @@ def _ensure_still_so(project: Project, registry: Registry, proposal: Proposal) -
         )
     if load_split(project, registry.dataset).digest != proposal.split:
         raise BusyError(f"{registry.dataset} was split anew while a person was asked; ask again")
-    with registry.files(registry.version(proposal.entry.version), whole=True):
-        pass
+    registry.check(registry.version(proposal.entry.version))
 
 
 def opened(project: Project, *, memory: Tracking, actor: str = "") -> tuple[Registry, Changes]:
@@ -196,27 +195,33 @@ def alone(project: Project, dataset: str, *aliases: str, wait: bool = False) -> 
 
 def _completed(settled: list[Entry], registry: Registry, *, version: int | None, to: Stage) -> Entry | None:
     """Return the promotion that is asked for, where a dead process had begun it and it was completed just now."""
-    if version is None and STAGING in registry.stages.holders():
+    if not settled:
+        return None
+    holders = registry.stages.holders()
+    if version is None and STAGING in holders:
         return None  # what is asked for is the one that is staged
-    holder = registry.stages.holders().get(to)  # it may have been taken away again
+    holder = holders.get(to)  # it may have been taken away again
     asked = [item for item in settled if (item.action, item.stage, item.version) == ("promote", to, holder)]
     return next((item for item in reversed(asked) if version in {None, item.version}), None)
 
 
 def _promoted(registry: Registry, version: ModelVersion, *, to: Stage) -> Entry | None:
     """Return the entry by which a version is where it should go, if alias and ledger say that it is."""
+    if to not in version.aliases:
+        return None
     entries = registry.ledger.entries()
-    if not registry.stages.holders().get(to) == known(entries).holders.get(to) == version.version:
+    if known(entries).holders.get(to) != version.version:
         return None
     moves = [item for item in entries if item.has_moved and (item.stage, item.version) == (to, version.version)]
     return moves[-1]
 
 
 def _chosen(registry: Registry, version: int | None) -> ModelVersion:
-    number = registry.stages.holders().get(STAGING) if version is None else version
-    if number is None:
+    if version is not None:
+        return registry.version(version)
+    if (staged := registry.holding(STAGING)) is None:
         raise MissingError(
             f"no version of {registry.name} is staged; name one with --version, see "
             f"`digits registry list {registry.dataset}`"
         )
-    return registry.version(number)
+    return staged

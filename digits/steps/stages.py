@@ -63,10 +63,11 @@ def _before(registry: Registry, serves: int | None) -> int:
         if number == serves:
             continue
         try:
-            with registry.files(registry.version(number), whole=True):
-                return number
+            registry.check(registry.version(number))
         except MissingError as error:  # damaged, or deleted
             log.warning("%s", error)
+        else:
+            return number
     raise MissingError(
         f"no version of {registry.name} served before {f'version {serves}' if serves else 'now'}; promote another with "
         f"`digits registry promote {registry.dataset} --version N`"
