@@ -17,9 +17,9 @@ from threading import Lock
 from uuid import uuid4
 
 import digits
-from digits.errors import CodeChangedError
+from digits.errors import CodeChangedError, MissingError
 
-__all__ = ["changed_code", "code_digests", "ensure_unchanged", "libraries_of", "reachable"]
+__all__ = ["changed_code", "code_digests", "ensure_unchanged", "libraries_of", "reachable", "source_of"]
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -77,6 +77,19 @@ def reachable(module: str, *, below: str | tuple[str, ...]) -> frozenset[str]:
             found.add(current)
             waiting += _imports(current)
     return frozenset(found)
+
+
+def source_of(module: str) -> Path:
+    """Return the file of a module of this package.
+
+    Raises
+    ------
+    MissingError
+        There is none of that name.
+    """
+    if (source := _source(module)) is None:
+        raise MissingError(f"there is no module {module}")
+    return source
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 import digits
-from digits.experiments.code import code_digests, ensure_unchanged, reachable
+from digits.experiments.code import code_digests, ensure_unchanged, reachable, source_of
 from digits.experiments.leaderboard import Row
 from digits.experiments.logged_model import create_logged_model, finalize, logged_model_of
 from digits.experiments.tags import CANDIDATE_FOLDER
@@ -37,7 +38,8 @@ _WRITTEN_LATER = frozenset({"__pycache__", "registered_model_meta"})
 #: Where in a package the model's own files lie, and the code.
 MODEL_FILES, CODE_FILES = f"artifacts/{ARTIFACT}", "code"
 
-#: What the served model imports. The package itself travels with the model: on public indexes others may own its name.
+#: What the served model imports. This package's own code travels with the model: on public indexes others may own its
+#: name.
 _SERVED_BY = (
     "mlflow",
     "keras",
@@ -92,7 +94,7 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
             model_config={DIGEST: row.candidate.digest},
             signature=_signature(row, snapshot=snapshot),
             input_example=np.asarray(snapshot.images()[:_EXAMPLES]),
-            code_paths=[str(PACKAGE)],
+            code_paths=[str(_copied_code(Path(work)))],
             pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
         )
         ensure_unchanged(_code_of_models())  # what was packaged is what its tag says
@@ -114,9 +116,22 @@ def digest_of_code() -> str:
 
 
 def _code_of_models() -> frozenset[str]:
-    places = ("digits.data", "digits.models")
+    return _imported_by_models(below=("digits.data", "digits.models"))
+
+
+def _imported_by_models(*, below: str | tuple[str, ...]) -> frozenset[str]:
     models = [f"digits.models.{path.stem}" for path in (PACKAGE / "models").glob("*.py")]
-    return frozenset[str]().union(*(reachable(module, below=places) for module in models))
+    return frozenset[str]().union(*(reachable(module, below=below) for module in models))
+
+
+def _copied_code(folder: Path) -> Path:
+    """Copy what of this package models need, and nothing else of it, into a folder, and return the copy's place."""
+    copy = folder / PACKAGE.name
+    for path in {PACKAGE / "__init__.py", *map(source_of, _imported_by_models(below="digits"))}:
+        place = copy / path.relative_to(PACKAGE)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    return copy
 
 
 def _signature(row: Row, *, snapshot: Snapshot) -> ModelSignature:
