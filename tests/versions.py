@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -72,7 +73,7 @@ class State:
     @classmethod
     def of(cls, checkout: Any) -> State:
         """Return what it holds now."""
-        files = frozenset(path for path in checkout.artifacts.rglob("*") if path.is_file())
+        files = frozenset(Path(folder, name) for folder, _, names in os.walk(checkout.artifacts) for name in names)
         return cls(database=checkout.database.read_bytes(), files=files)
 
     def restore(self, checkout: Any) -> None:

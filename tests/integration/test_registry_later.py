@@ -6,6 +6,7 @@ import importlib.util
 import json
 import py_compile
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -19,8 +20,7 @@ from digits.errors import CodeChangedError, MissingError, ParamsError
 from digits.registry.history import holder_at
 from digits.registry.loading import loaded
 from digits.registry.versions import Registry
-from digits.settings import Settings
-from digits.steps import data, promotion, registration, stages
+from digits.steps import promotion, registration, stages
 from tests.versions import NAME, evaluated, history, model_file, promote, serves, told
 
 
@@ -137,15 +137,12 @@ def test_code_that_was_edited_meanwhile_is_not_packaged(stocked: Any, monkeypatc
     assert len(Registry(memory).versions()) == 4
 
 
-def test_what_somebody_archived_does_not_serve_by_itself(make_checkout: Any) -> None:
+def test_what_somebody_archived_does_not_serve_by_itself(stocked: Any, make_checkout: Any) -> None:
     """A person said no to the first version: no later run makes it serve, under a new number neither."""
-    checkout = make_checkout()
-    loose = {"minimum_accuracy": 0.5, "minimum_recall": 0.3, "maximum_log_loss": 10.0, "maximum_calibration_error": 1.0}
-    checkout.params(promote={**loose, "approval": "required"})
-    data.ingest(checkout.project, "digits", settings=Settings.load(checkout.root))
-    data.validate(checkout.project, "digits")
-    data.split(checkout.project, "digits")
-    checkout.evaluate({"decision_tree": {"components": 10}})
+    checkout = make_checkout()  # what was evaluated there, and no version yet
+    shutil.copytree(stocked.root / "data", checkout.root / "data", dirs_exist_ok=True)
+    shutil.copy(stocked.root / "params.yaml", checkout.root)
+    checkout.params(promote={"approval": "required"})
     assert checkout.register(["decision_tree"]) == [1]
     assert Registry(checkout.memory()).stages.holders() == {"staging": 1}
     stages.archive(checkout.project, "digits", version=1, memory=checkout.memory(), reason="no")
