@@ -101,7 +101,9 @@ def _imports(module: str) -> frozenset[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             origin = _origin(node, module)
-            names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
+            names.add(origin)
+            if _is_package(origin):  # what is taken from a module is none itself
+                names |= {f"{origin}.{alias.name}" for alias in node.names}
     inside = {name for name in names if name.startswith("digits.") and _source(name) is not None}
     outside = {name.partition(".")[0] for name in names} - {"digits"}
     return frozenset(inside | outside)
@@ -111,9 +113,14 @@ def _origin(node: ast.ImportFrom, module: str) -> str:
     """Return the full name of what an import in `module` takes its names from."""
     if not node.level:
         return str(node.module)
-    source = _source(module)
-    inside = module.split(".") + (["__init__"] if source is not None and source.name == "__init__.py" else [])
+    inside = module.split(".") + (["__init__"] if _is_package(module) else [])
     return ".".join([*inside[: -node.level], *([node.module] if node.module else [])])
+
+
+def _is_package(module: str) -> bool:
+    """Return whether `module` is a package of ours."""
+    source = _source(module) if module.partition(".")[0] == "digits" else None
+    return source is not None and source.name == "__init__.py"
 
 
 @cache
