@@ -444,7 +444,7 @@ def make_checkout(
 
 @pytest.fixture(scope="module")
 def tracking_server(
-    tmp_path_factory: pytest.TempPathFactory, _forks: None
+    tmp_path_factory: pytest.TempPathFactory, mlflow_store: Path, _forks: None
 ) -> Iterator[Callable[..., tuple[str, forked.Command]]]:
     """Return a function that starts a real MLflow server on one port and one store, and returns its process."""
     from mlflow.server import constants as variables
@@ -454,6 +454,8 @@ def tracking_server(
     port, made, started = free_port(), tmp_path_factory.mktemp("tracking"), list[forked.Command]()
 
     def start(folder: Path = made) -> tuple[str, forked.Command]:
+        if not (folder / "server.db").exists():
+            shutil.copy(mlflow_store, folder / "server.db")
         # What `mlflow server` calls, and the variables that it tells its options by.
         environment = {
             "PATH": os.environ["PATH"],

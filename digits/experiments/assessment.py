@@ -32,6 +32,9 @@ from digits.experiments.scores import (
     files_of,
     mark_of,
     plots_folder,
+    read_conditions,
+    read_cost,
+    read_metrics,
     scores_folder,
 )
 from digits.experiments.scoring import score_on_test
@@ -40,7 +43,7 @@ from digits.models import artifact
 from digits.models.ensembles import Ensemble
 from digits.params import Section
 
-__all__ = ["Assessment", "EvaluateParams", "assess", "is_assessed", "is_logged", "mark_assessed"]
+__all__ = ["Assessment", "EvaluateParams", "assess", "is_assessed", "is_logged", "mark_assessed", "read_assessment"]
 
 REPORT = "classification_report.txt"
 CONFUSION_PLOT, MISCLASSIFIED_PLOT, CURVES_PLOT = "confusion_matrix.png", "misclassified.png", "learning_curves.png"
@@ -121,6 +124,13 @@ def mark_assessed(candidate: Candidate, *, cost: Cost, params: EvaluateParams, e
         "cost": cost.as_dict(),
     }
     write_json(mark_of(evaluation, candidate.family), content)
+
+
+def read_assessment(evaluation: Path, family: str) -> Assessment:
+    """Return what `assess` gave for a family whose assessment is in `evaluation`, marked as whole."""
+    return Assessment(
+        read_metrics(evaluation, family), read_conditions(evaluation, family), read_cost(evaluation, family)
+    )
 
 
 def assess(candidate: Candidate, *, split: Split, params: EvaluateParams, evaluation: Path) -> Assessment:

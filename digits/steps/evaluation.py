@@ -13,7 +13,14 @@ from typing import Any
 from digits.data.split import Split
 from digits.errors import FitFailed, MissingError
 from digits.events import report
-from digits.experiments.assessment import EvaluateParams, assess, is_assessed, is_logged, mark_assessed
+from digits.experiments.assessment import (
+    EvaluateParams,
+    assess,
+    is_assessed,
+    is_logged,
+    mark_assessed,
+    read_assessment,
+)
 from digits.experiments.candidate import Candidate
 from digits.experiments.code import changed_code, ensure_unchanged, reachable
 from digits.experiments.connection import answering
@@ -129,11 +136,14 @@ class _Scoring:
         return reasons
 
     def one(self, candidate: Candidate, *, scored: Mapping[str, str], unscored: Collection[str]) -> None:
-        """Score a candidate, unless it is scored already; `scored` are the fingerprints of all, by family."""
+        """Score a candidate, unless it is scored already; `scored` are the fingerprints of all, by family.
+
+        Scores of the very same model that belong to another run, as of a fit that was done again, are logged onto the
+        candidate's own.
+        """
         family, members = candidate.family, candidate.fingerprint.members
-        if is_assessed(candidate, params=self.params, evaluation=self.folder) and is_logged(
-            candidate, evaluation=self.folder
-        ):
+        there = is_assessed(candidate, params=self.params, evaluation=self.folder)
+        if there and is_logged(candidate, evaluation=self.folder):
             return
         if lost := [name for name in members if name in unscored]:
             raise FitFailed(f"its member {', '.join(lost)} could not be scored")
@@ -142,8 +152,12 @@ class _Scoring:
         with only_one(self.project.lock(candidate.dataset, family)):
             if not candidate.is_in_place():
                 raise FitFailed("its files were replaced or damaged since it was fitted; run again")
-            result = self.crew.run(
-                assess, candidate=candidate, split=self.rows, params=self.params, evaluation=self.folder
+            result = (
+                read_assessment(self.folder, family)
+                if there
+                else self.crew.run(
+                    assess, candidate=candidate, split=self.rows, params=self.params, evaluation=self.folder
+                )
             )
         self.rows.snapshot.verify()
         ensure_unchanged(reachable(assess.__module__, below="digits.experiments"))
