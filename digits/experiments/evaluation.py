@@ -33,6 +33,9 @@ DESCRIPTION, METRICS = "evaluation.json", "metrics.json"
 #: What those who read the last evaluation rely on.
 _READ = ("leaderboard", "failed", "confidence", "split", "params", "comparisons", "label_errors", "claim")
 
+#: What a row says and no picture shows, as of a fit that was done again.
+_NOT_DRAWN = dict.fromkeys(("fit_seconds", "run_id", "reused"))
+
 
 class Draw(Protocol):
     """Who draws the pictures of an evaluation."""
@@ -253,11 +256,11 @@ def _description(evaluation: Evaluation, *, split: Split) -> dict[str, Any]:
 
 
 def _is_drawn(path: Path, content: Mapping[str, Any]) -> bool:
-    """Return whether the pictures of this very evaluation are there; who was reused is in none of them."""
+    """Return whether the pictures of this very evaluation are there; `_NOT_DRAWN` is in none of them."""
     before = last_evaluation(path)
     if before is None or before.pop("pictures", None) != pictures_of(path):
         return False
-    rows = [[{**row, "reused": None} for row in each["leaderboard"]] for each in (before, content)]
+    rows = [[row | _NOT_DRAWN for row in each["leaderboard"]] for each in (before, content)]
     return rows[0] == rows[1] and {**before, "leaderboard": None} == {**content, "leaderboard": None}
 
 

@@ -358,6 +358,21 @@ def test_a_damaged_picture_is_drawn_again(kept: Any) -> None:
     assert picture.read_bytes() == whole
 
 
+def test_the_very_same_model_is_neither_scored_nor_drawn_again(kept: Any) -> None:
+    """A fit that is lost and done again has a run of its own, onto which the scores that are there are logged."""
+    project, memory = kept.project, kept.memory()
+    drawn = {path: path.stat().st_mtime_ns for path in (kept.root / "data/evaluations").rglob("*.png")}
+    lost = candidates.remembered(project, "digits", "decision_tree", memory=memory)
+    memory.client.delete_run(lost.run_id)
+    shutil.rmtree(lost.path)
+    again = candidates.fit(project, "digits", "decision_tree", memory=memory).candidate
+    fitted, failed = evaluation.all_remembered(project, "digits", memory=memory)
+    evaluation.evaluate(project, "digits", fitted=fitted, failed=failed, memory=memory)
+    before, after = (memory.client.get_run(each.run_id).data.metrics for each in (lost, again))
+    assert before | {"fit_seconds": None} == after | {"fit_seconds": None}
+    assert {path: path.stat().st_mtime_ns for path in drawn} == drawn
+
+
 def test_what_was_changed_during_a_command_is_not_recorded_by_dvc(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command whose params are edited while it works ends as failed, so `dvc repro` does it again; the fit stays."""
     known, fit = _fits(kept), candidates.fit
