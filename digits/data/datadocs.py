@@ -8,8 +8,7 @@ and the first pictures that break it, take its place.
 from __future__ import annotations
 
 import base64
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,7 +24,6 @@ from digits.pages import PAGE_STYLE
 __all__ = ["INDEX", "write_docs"]
 
 INDEX, STYLE = "index.html", "style.css"
-_VALIDATIONS = "validations/**/*.html"
 
 _RESULTS_CLASS = "col-md-10"
 _LEFT_BEHIND = ("script", "style", "link", "img", "iframe", "footer")
@@ -34,21 +32,18 @@ _VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "me
 
 def write_docs(path: Path, *, report: ValidationReport, judge: Judge, snapshot: Snapshot) -> None:
     """Replace the folder `path` by Data Docs: ``index.html``, a page per table that was judged, and a style sheet."""
-    with tempfile.TemporaryDirectory() as site, replaced_folder(path) as work:
-        judge.build_docs(Path(site))
-        pages = {page.relative_to(Path(site) / "validations").parts[0]: page for page in Path(site).glob(_VALIDATIONS)}
-        names = sorted(pages)
-        for name in names:
-            results = _results(pages[name].read_text(encoding="utf-8"))
+    pages = dict(sorted(judge.pages().items()))
+    with replaced_folder(path) as work:
+        for name, page in pages.items():
             title = f"{report.dataset}: {name}, judged by Great Expectations"
-            (work / f"{name}.html").write_text(_page(title, results, names=names), encoding="utf-8")
+            (work / f"{name}.html").write_text(_page(title, _results(page), names=pages), encoding="utf-8")
         title = f"{report.dataset}: the contract is {'kept' if report.success else 'broken'}"
         body = _summary(report) + _table(report, snapshot=snapshot)
-        (work / INDEX).write_text(_page(title, body, names=names), encoding="utf-8")
+        (work / INDEX).write_text(_page(title, body, names=pages), encoding="utf-8")
         (work / STYLE).write_text(PAGE_STYLE, encoding="utf-8")
 
 
-def _page(title: str, body: str, *, names: list[str]) -> str:
+def _page(title: str, body: str, *, names: Iterable[str]) -> str:
     links = "".join(f'<a href="{name}.html">{name}</a>' for name in names)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from digits.data.rules import Check, Rule, Table
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Judge"]
 
-_SITE = "contract"
 _EXAMPLES = 10
 
 
 class Judge:
-    """A Great Expectations context that runs one checkpoint per table and keeps the results for Data Docs."""
+    """A Great Expectations context that runs one checkpoint per table and keeps the results."""
 
     def __init__(self) -> None:
         import great_expectations as gx
@@ -40,9 +39,8 @@ class Judge:
         self._gx: Any = gx
         self._context: Any = gx.get_context(mode="ephemeral", project_config=config)
         self._source: Any = self._context.data_sources.add_pandas("digits")
-        self._store: Any = self._context.validation_results_store
         self._checkpoints: dict[Table, Any] = {}
-        self._results: dict[Table, tuple[Any, Any]] = {}
+        self._results: dict[Table, Any] = {}
 
     def passed(self, table: Table, frame: pd.DataFrame, *, rules: Sequence[Rule]) -> dict[str, bool]:
         """Run a checkpoint on `frame` and return whether each of `rules` holds.
@@ -58,15 +56,12 @@ class Judge:
         """
         if table not in self._checkpoints:
             self._checkpoints[table] = self._checkpoint(table, rules=rules)
-        ((key, results),) = self._checkpoints[table].run(batch_parameters={"dataframe": frame}).run_results.items()
+        (results,) = self._checkpoints[table].run(batch_parameters={"dataframe": frame}).run_results.values()
         for result in results.results:
             _certify(result, frame=frame, rules=rules)
         if table in self._results:
-            self._store.remove_key(key)
-            key, before = self._results[table]
-            results = _joined(before, results)
-            self._store.update(key, results)
-        self._results[table] = key, results
+            results = _joined(self._results[table], results)
+        self._results[table] = results
         passed = {rule.name: True for rule in rules}
         for result in results.results:
             passed[result.expectation_config.meta["rule"]] &= bool(result.success)
@@ -91,18 +86,18 @@ class Judge:
             )
         )
 
-    def build_docs(self, folder: Path) -> None:
-        """Write the Data Docs of all results into `folder`, as Great Expectations makes them."""
-        self._context.add_data_docs_site(
-            _SITE,
-            {
-                "class_name": "SiteBuilder",
-                "show_how_to_buttons": False,
-                "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},
-                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder", "show_cta_footer": False},
-            },
-        )
-        self._context.build_data_docs(site_names=[_SITE])
+    def pages(self) -> dict[Table, str]:
+        """Return the page of each table's results, as Great Expectations makes it for its Data Docs.
+
+        A site of them would have an index, a page per suite and the files that they load: nothing that is kept.
+        """
+        from great_expectations.render.renderer import ValidationResultsPageRenderer
+
+        renderer = ValidationResultsPageRenderer()
+        return {
+            table: _view().render(renderer.render(results), show_how_to_buttons=False)
+            for table, results in self._results.items()
+        }
 
     def _expectation(self, check: Check, *, rule: Rule) -> Any:
         shared = {
@@ -113,6 +108,14 @@ class Judge:
         if check.choices is not None:
             return self._gx.expectations.ExpectColumnValuesToBeInSet(value_set=list(check.choices), **shared)
         return self._gx.expectations.ExpectColumnValuesToBeBetween(min_value=check.low, max_value=check.high, **shared)
+
+
+@cache
+def _view() -> Any:
+    """Return what makes a page; it compiles its templates, which are always the same, once."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def _certify(result: Any, *, frame: pd.DataFrame, rules: Sequence[Rule]) -> None:

@@ -34,7 +34,7 @@ def _inspected(snapshot: Snapshot, *, batch_rows: int) -> tuple[Inspection, dict
     judge = Judge()
     about = rules.rules_of(params, n_samples=N_SAMPLES)
     found = inspect(snapshot, params=params, rules=about, judge=judge, batch_rows=batch_rows)
-    _, results = judge._results["images"]
+    results = judge._results["images"]
     metas = [result.expectation_config.meta for result in results.results]
     said = [(result.success, result.result) for result in results.results]
     return found, {f"{meta['rule']} {meta['column']}": one for meta, one in zip(metas, said, strict=True)}
