@@ -73,7 +73,7 @@ class Scored:
     y_proba: NDArray[np.float64]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scored() -> Scored:
     """Return 200 noisy images of 8 by 8 pixels, of which about a quarter are misclassified."""
     rng = np.random.default_rng(0)
@@ -166,36 +166,45 @@ PLOTS = [
 ]
 
 
-@pytest.mark.parametrize("name", PLOTS)
-def test_the_same_input_gives_the_same_bytes(name: str, scored: Scored, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Drawn:
+    """A plot, and the picture that was saved of it."""
+
+    name: str
+    figure: Figure
+    path: Path
+
+
+@pytest.fixture(scope="module", params=PLOTS)
+def drawn(request: pytest.FixtureRequest, scored: Scored, tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    """Return each plot, drawn once."""
+    figure, path = every_plot(scored)[request.param](), tmp_path_factory.mktemp("drawn") / "0.png"
+    plots.save_png(figure, path)
+    return Drawn(request.param, figure, path)
+
+
+def test_the_same_input_gives_the_same_bytes(drawn: Drawn, scored: Scored) -> None:
     """Two drawings are one file to the byte, without a date or a version inside."""
-    draw = every_plot(scored)[name]
-    for number in range(2):
-        plots.save_png(draw(), tmp_path / f"{number}.png")
-    first, second = ((tmp_path / f"{number}.png").read_bytes() for number in range(2))
+    plots.save_png(every_plot(scored)[drawn.name](), drawn.path.with_name("1.png"))
+    first, second = (drawn.path.with_name(f"{number}.png").read_bytes() for number in range(2))
 
     assert first == second
     assert set(Image.open(io.BytesIO(first)).info) == {"dpi"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png"]
+    assert sorted(path.name for path in drawn.path.parent.iterdir()) == ["0.png", "1.png"]
 
 
-@pytest.mark.parametrize("name", PLOTS)
-def test_every_plot_fits_on_its_paper(name: str, scored: Scored) -> None:
+def test_every_plot_fits_on_its_paper(drawn: Drawn) -> None:
     """The edge of every picture is blank: nothing is cut off; only the band behind the champion reaches it."""
-    figure = every_plot(scored)[name]()
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    pixels = np.asarray(Image.open(stream).convert("L"))
+    pixels = np.asarray(Image.open(drawn.path).convert("L"))
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
     assert edge.min() >= 240
     assert pixels.min() < 100
 
 
-@pytest.mark.parametrize("name", PLOTS)
-def test_headings_say_what_is_shown(name: str, scored: Scored) -> None:
+def test_headings_say_what_is_shown(drawn: Drawn) -> None:
     """The heading names the dataset and the number of images."""
-    heading = " ".join(texts(every_plot(scored)[name]())[:2])
+    heading = " ".join(texts(drawn.figure)[:2])
 
     assert "digits" in heading
     assert any(count in heading for count in ("200", "1,000", "20 test images"))
