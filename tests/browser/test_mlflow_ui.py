@@ -50,18 +50,29 @@ def ui(ran: Any) -> Iterator[str]:
     assert "Warning" not in stderr
 
 
-@pytest.fixture
-def page(ui: str) -> Iterator[Any]:
-    """Open a page in headless Chromium."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start headless Chromium, for someone who dislikes what moves: to draw that again and again takes a core."""
     from playwright.sync_api import sync_playwright
 
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        context = chromium.new_context(viewport={"width": 1600, "height": 1000}, reduced_motion="reduce")
+        context.set_default_timeout(60_000)
+        yield context
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, ui: str) -> Iterator[Any]:
+    """Open a page that knows nothing of the tests before; only MLflow's scripts are not fetched and compiled again."""
+    page = browser.new_page()
+    page.goto(f"{ui}/version")
+    page.evaluate("localStorage.clear(), sessionStorage.clear()")
+    yield page
+    for each in browser.pages:
+        each.close()
 
 
 def test_a_family_shows_its_metrics_dataset_and_model(ran: Any, ui: str, page: Any) -> None:
