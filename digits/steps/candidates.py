@@ -121,15 +121,19 @@ def _train(
         tags=project.git_tags(),
     )
     with memory.finishing(run_id):
-        candidate = workers.run(
-            fitting.fit,
-            split=rows,
-            family=params.families[family],
-            seed=params.seed,
-            fingerprint=print_,
-            path=project.candidate(dataset, family),
-            members=members,
-        ).fitted_by(run_id)
+        try:
+            candidate = workers.run(
+                fitting.fit,
+                split=rows,
+                family=params.families[family],
+                seed=params.seed,
+                fingerprint=print_,
+                path=project.candidate(dataset, family),
+                members=members,
+            ).fitted_by(run_id)
+        except Exception:
+            ensure_unchanged(print_.code)  # a worker ends that loads a file which is half written: so much for why
+            raise
         try:
             _ensure_made_of(print_, rows=rows, members=members)
         except (FitFailed, MissingError):

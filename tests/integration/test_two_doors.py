@@ -36,6 +36,7 @@ from digits.experiments.evaluation import Evaluation
 from digits.experiments.fingerprint import fingerprint
 from digits.experiments.recall import recall
 from digits.experiments.workers import InProcess
+from digits.files import replaced_file
 from digits.project import Project
 from digits.settings import Settings
 from digits.steps import candidates, data, evaluation
@@ -304,14 +305,16 @@ def test_a_fit_whose_code_was_changed_meanwhile_is_none(kept: Any, monkeypatch: 
     assert memory.client.get_run(run_id).info.status == "FAILED"
 
 
-def test_a_file_that_is_edited_while_a_command_fits_costs_the_fit(kept: Any) -> None:
-    """The workers may have loaded either: the command says so, and neither folder nor MLflow has a candidate."""
+@pytest.mark.parametrize("half", [False, True], ids=["whole", "half"])
+def test_a_file_that_is_edited_while_a_command_fits_costs_the_fit(kept: Any, *, half: bool) -> None:
+    """The workers may have loaded either, or fallen over a half: neither folder nor MLflow has a candidate."""
     kept.families({"random_forest": {"trees": 400}})
     known, process = _fits(kept), kept.start("fit", "digits", "random_forest")
     while process.poll() is None and not _fits(kept) - known:
         time.sleep(0.1)
     module = kept.root / "digits/models/trees.py"
-    module.write_text(module.read_text(encoding="utf-8") + "\nEDITED = True\n", encoding="utf-8")
+    with replaced_file(module) as edited:
+        edited.write_text("" if half else module.read_text(encoding="utf-8") + "\nEDITED = True\n", encoding="utf-8")
     said = process.communicate(120)[1]
     assert process.wait() == 1
     assert said.splitlines()[-1] == "digits: digits.models.trees was changed after this process had begun; run again"
