@@ -29,14 +29,12 @@ TINY: dict[str, Network] = {
     "rnn": Rnn(epochs=2, batch_size=32, units=12, rows_per_step=2),
 }
 
-# Fits a tiny network in a process of its own and prints what came of it; argv: family, and what to fit before.
+# Fits a tiny network in a process of its own and prints what came of it; argv: family.
 IN_ANOTHER_PROCESS = """
 import json, sys
 sys.path[:0] = {folders!r}
 from test_keras_classifier import TINY, bits, digits_sample
 X, y = digits_sample()
-for name in sys.argv[2:]:
-    TINY[name].build(seed=5).fit(X[:50], y[:50])
 json.dump(bits(TINY[sys.argv[1]].build(seed=0).fit(X, y)), sys.stdout)
 """
 
@@ -142,18 +140,20 @@ def test_same_seed_same_bits_whatever_was_fitted_before(
     assert first != bits(TINY[name].build(seed=1).fit(X, y))
 
 
-def test_same_seed_same_bits_in_another_process() -> None:
+def test_same_seed_same_bits_in_another_process(
+    sample: tuple[NDArray[np.uint8], NDArray[Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
     """Two processes give the same bits, one of them after other fits; neither writes a line on stderr."""
     script = IN_ANOTHER_PROCESS.format(folders=[str(Path(__file__).parents[2]), str(Path(__file__).parent)])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, "cnn", *before], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for before in ((), ("cnn", "dense_network"))
-    ]
-    (alone, noise_alone), (after, noise_after) = [process.communicate(timeout=120) for process in processes]
-    assert (noise_alone, noise_after) == ("", "")
-    assert json.loads(alone) == json.loads(after)
+    alone = subprocess.run(
+        [sys.executable, "-c", script, "cnn"], capture_output=True, text=True, timeout=120, check=True
+    )
+    X, y = sample
+    for name in ("cnn", "dense_network"):
+        TINY[name].build(seed=5).fit(X[:50], y[:50])
+    after = bits(TINY["cnn"].build(seed=0).fit(X, y))
+    assert (alone.stderr, capfd.readouterr().err) == ("", "")
+    assert json.loads(alone.stdout) == after
 
 
 def test_validation_data_change_nothing(

@@ -10,7 +10,7 @@ from typing import Any
 from digits.experiments import fitting
 from digits.experiments.candidate import Candidate
 from digits.experiments.fingerprint import fingerprint
-from digits.experiments.workers import WorkerPool
+from digits.experiments.workers import InProcess, WorkerPool, Workers
 from digits.models.families import FAMILIES
 from digits.project import Project
 from digits.steps.data import load_split
@@ -24,21 +24,21 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 
 def test_side_by_side_and_one_by_one_give_the_same_bits(ran: Any, tmp_path: Path) -> None:
-    """Two workers and one agree in every metric and in the model's files."""
+    """Two workers and this process agree in every metric and in the model's files."""
     rows = load_split(Project(root=ran.root), "digits")
 
-    def fitted(name: str, *, pool: WorkerPool) -> Candidate:
+    def fitted(name: str, *, workers: Workers) -> Candidate:
         family = FAMILIES[name].model_validate(PARAMS[name])
         print_ = fingerprint(family, data=rows.digest, seed=0)
-        path = tmp_path / f"{pool.count}-{name}"
-        return pool.run(fitting.fit, split=rows, family=family, seed=0, fingerprint=print_, path=path)
+        path = tmp_path / f"{workers.count}-{name}"
+        return workers.run(fitting.fit, split=rows, family=family, seed=0, fingerprint=print_, path=path)
 
-    found = []
-    for count in (2, 1):
-        with WorkerPool(count, timeout_s=200) as pool, ThreadPoolExecutor(count) as threads:
-            candidates = list(threads.map(lambda name, pool=pool: fitted(name, pool=pool), PARAMS))
-            found.append([(item.family, item.validation, item.digest, item.proba_digest) for item in candidates])
-    assert found[0] == found[1]
+    with WorkerPool(2, timeout_s=200) as pool, ThreadPoolExecutor(2) as threads:
+        beside = list(threads.map(lambda name: fitted(name, workers=pool), PARAMS))
+    for there, name in zip(beside, PARAMS, strict=True):
+        here = fitted(name, workers=InProcess())
+        for part in ("family", "validation", "digest", "proba_digest"):
+            assert getattr(here, part) == getattr(there, part), (name, part)
 
 
 def test_the_pipeline_and_a_plain_script_give_identical_metrics(make_checkout: Any, tmp_path: Path) -> None:
