@@ -66,7 +66,7 @@ def test_workers_outlive_death_timeout_and_errors(tmp_path: Path, monkeypatch: p
     import worker_functions as functions
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with WorkerPool(1, timeout_s=5) as pool:
+    with WorkerPool(1, timeout_s=10) as pool:
         assert pool.run(functions._add, a=1, b=2) == 3
         with pytest.raises(WorkerDied, match="its worker process died"):
             pool.run(functions._die)
