@@ -1,8 +1,7 @@
-"""Another's program, as its users start it but for two things: ``python -m digits.launch MODULE [ARGUMENT]...``.
+"""Another's program, as its users start it but for one thing: ``python -m digits.launch MODULE [ARGUMENT]...``.
 
 It looks for garbage seldom: among the objects of the libraries that it loads, which all stay, that takes a third of the
-time of loading them. And its worker processes do not load the program once more, each for itself: what Python takes for
-the main module is this one.
+time of loading them. What a server leaves behind later waits a little longer for it, a few megabytes.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ class Judge:
         """
         if table not in self._checkpoints:
             self._checkpoints[table] = self._checkpoint(table, rules=rules)
-        (results,) = self._checkpoints[table].run(batch_parameters={"dataframe": frame}).run_results.values()
+        ((key, results),) = self._checkpoints[table].run(batch_parameters={"dataframe": frame}).run_results.items()
+        self._context.validation_results_store.remove_key(key)  # of every batch, it would keep them all
         for result in results.results:
             _certify(result, frame=frame, rules=rules)
         if table in self._results:

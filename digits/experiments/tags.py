@@ -6,7 +6,6 @@ TAG_FINGERPRINT, TAG_DIGEST, TAG_FAMILY, TAG_KIND = "fingerprint", "artifact.sha
 TAG_PROBA, TAG_DESCRIPTION = "validation_proba.sha256", "candidate.sha256"
 TAG_PROCESS, TAG_IMPORTED, TAG_GARBAGE = "process", "imported", "garbage"
 TAG_NOTE = "mlflow.note.content"
-TAG_NAME = "mlflow.runName"
 TAG_SNAPSHOT, TAG_SPLIT = "snapshot.digest", "split.digest"
 TAG_PARENT, TAG_MEMBERS, TAG_EVALUATED = "mlflow.parentRunId", "members", "evaluated"
 KIND_PIPELINE, KIND_CANDIDATE, KIND_REFERENCE = "pipeline", "candidate", "reference"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from digits.experiments.tags import TAG_NAME, TAG_NOTE, TAG_PROCESS
+from digits.experiments.tags import TAG_NOTE, TAG_PROCESS
 from digits.experiments.tracking import Tracking
 from digits.processes import has_died, this_process
 from digits.registry.gate import Decision
@@ -146,10 +146,9 @@ class Ledger:
     def finish(self, entry: Entry, *, outcome: Outcome, reason: str | None = None) -> Entry:
         """End an entry."""
         said = entry.reason if reason is None else reason
-        self._say(
-            entry, {TAG_OUTCOME: outcome, TAG_REASON: said, TAG_NAME: f"{self.dataset} {entry.version}: {outcome}"}
-        )
+        self._say(entry, {TAG_OUTCOME: outcome, TAG_REASON: said})
         status = _STATUS.get(outcome, "FINISHED")
+        self._client.update_run(entry.run_id, name=f"{self.dataset} {entry.version}: {outcome}")
         self._client.set_terminated(entry.run_id, status)
         return replace(entry, outcome=outcome, reason=said, status=status)
 

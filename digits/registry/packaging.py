@@ -97,7 +97,7 @@ def log_model(row: Row, *, snapshot: Snapshot, client: MlflowClient) -> Package:
             code_paths=[str(_copied_code(Path(work)))],
             pip_requirements=[f"{name}=={version(name)}" for name in _SERVED_BY],
         )
-        ensure_unchanged(_code_of_models())  # what was packaged is what its tag says
+        ensure_unchanged(_imported_by_models(below="digits"))  # what was packaged is what its tag says, and is whole
         client.log_model_artifacts(model_id, str(Path(work) / MODEL))
         digest = digest_of_package(Path(work) / MODEL)
     finalize(client, model_id)
@@ -126,8 +126,9 @@ def _imported_by_models(*, below: str | tuple[str, ...]) -> frozenset[str]:
 
 def _copied_code(folder: Path) -> Path:
     """Copy what of this package models need, and nothing else of it, into a folder, and return the copy's place."""
-    copy = folder / PACKAGE.name
-    for path in {PACKAGE / "__init__.py", *map(source_of, _imported_by_models(below="digits"))}:
+    copy, modules = folder / PACKAGE.name, _imported_by_models(below="digits")
+    packages = {name.rpartition(".")[0] for name in modules}
+    for path in set(map(source_of, modules | packages)):
         place = copy / path.relative_to(PACKAGE)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -27,6 +28,8 @@ from digits.project import Project
 from digits.steps.data import load_split
 
 __all__ = ["Fitted", "brought", "current", "families", "family_of", "fingerprint_of", "fit", "remembered"]
+
+log = logging.getLogger(__name__)
 
 
 class Fitted(NamedTuple):
@@ -131,8 +134,10 @@ def _train(
                 path=project.candidate(dataset, family),
                 members=members,
             ).fitted_by(run_id)
-        except Exception:
-            ensure_unchanged(print_.code)  # a worker ends that loads a file which is half written: so much for why
+        except Exception as error:
+            if changed_code(print_.code):  # a worker ends that loads a file which is half written
+                log.warning("the fit of %s ended: %s", family, error)
+            ensure_unchanged(print_.code)
             raise
         try:
             _ensure_made_of(print_, rows=rows, members=members)

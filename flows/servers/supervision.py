@@ -157,22 +157,25 @@ class Supervisor:
 
     def _marked(self) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
         """Yield each process that carries the folder's name, with its environment; never this one."""
+        until = time.monotonic() + EXEC_SECONDS
         for process in psutil.process_iter():
             with suppress(psutil.Error):  # of other people's processes nothing may be asked
-                environment = _environment(process)
+                environment = _environment(process, until=until)
                 if environment.get(_MARK) == str(self.folder) and process.pid != os.getpid():
                     yield process, environment
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
+def _environment(process: psutil.Process, *, until: float) -> dict[str, str]:
     """Return the environment of a process, once it has become the program that it is about to become.
 
     While it does, it has none, and no command line.
     """
-    end, looks = time.monotonic() + EXEC_SECONDS, 3
-    while not (environment := process.environ()) and process.exe() and looks and time.monotonic() < end:
-        looks -= bool(process.cmdline())  # it has become one since, or is one without an environment
-        time.sleep(0.001)
+    looks = 3
+    while not (environment := process.environ()) and process.exe() and looks and time.monotonic() < until:
+        if process.cmdline():
+            looks -= 1  # it has become one since, or is one without an environment
+        else:
+            time.sleep(0.001)
     return environment
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from pathlib import Path
 
 from digits.errors import ServerError
 from digits.project import Project
-from digits.settings import Settings, environment_without, prepare_environment
+from digits.settings import Settings, prepare_environment
 from flows.servers.dead_runs import end_lost_runs
 from flows.servers.private import Server
 
@@ -33,10 +32,7 @@ def main(pool: str, *options: str) -> None:
     Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy()
     end_lost_runs(pool, worker=(name := platform.node()))
     command = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, *options]
-    environment = environment_without([])
-    # A run is started as `python`, as prefect.yaml says: that is this one, whoever started this worker.
-    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", os.defpath)))
-    os.execve(sys.executable, [sys.executable, "-m", "digits.launch", *command], environment)  # noqa: S606 - no shell
+    os.execv(sys.executable, [sys.executable, "-m", "digits.launch", *command])  # noqa: S606 - arguments of our own, no shell
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.metrics import score
 from digits.experiments.tracking import Tracking
 
-FAMILIES, RUNS, EPOCHS = 8, 2, 10
+FAMILIES, RUNS, EPOCHS = 8, 2, 50
 
 
 def main(uri: str, folder: Path) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 from digits.experiments.tracking import Tracking
 
-FAMILIES, RUNS, EPOCHS = 8, 2, 10  # those of log_at_once.py
+FAMILIES, RUNS, EPOCHS = 8, 2, 50  # those of log_at_once.py
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -313,8 +313,9 @@ def test_a_file_that_is_edited_while_a_command_fits_costs_the_fit(kept: Any, *, 
     while process.poll() is None and not _fits(kept) - known:
         time.sleep(0.1)
     module = kept.root / "digits/models/trees.py"
+    whole = module.read_text(encoding="utf-8")
     with replaced_file(module) as edited:
-        edited.write_text("" if half else module.read_text(encoding="utf-8") + "\nEDITED = True\n", encoding="utf-8")
+        edited.write_text(whole[: len(whole) // 2] if half else f"{whole}\nEDITED = True\n", encoding="utf-8")
     said = process.communicate(120)[1]
     assert process.wait() == 1
     assert said.splitlines()[-1] == "digits: digits.models.trees was changed after this process had begun; run again"
@@ -374,6 +375,9 @@ def test_the_very_same_model_is_neither_scored_nor_drawn_again(kept: Any) -> Non
     before, after = (memory.client.get_run(each.run_id).data.metrics for each in (lost, again))
     assert before | {"fit_seconds": None} == after | {"fit_seconds": None}
     assert {path: path.stat().st_mtime_ns for path in drawn} == drawn
+    for folder in ("scores", "plots"):
+        told = [[item.path for item in memory.client.list_artifacts(each.run_id, folder)] for each in (lost, again)]
+        assert told[0] == told[1] != []
 
 
 def test_what_was_changed_during_a_command_is_not_recorded_by_dvc(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:

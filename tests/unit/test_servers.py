@@ -67,8 +67,7 @@ def test_deployments_say_when_and_how_often(root: Path) -> None:
         assert all(schedule["timezone"] for schedule in deployment.get("schedules", []))
         limit = {"limit": 1, "collision_strategy": "CANCEL_NEW"} if "schedules" in deployment else None
         assert deployment.get("concurrency_limit") == limit
-        place = {"working_dir": "{{ $DIGITS_CHECKOUT }}"}
-        assert deployment["work_pool"] == {"name": "{{ $DIGITS_WORK_POOL }}", "job_variables": place}
+        assert deployment["work_pool"] == {"name": "{{ $DIGITS_WORK_POOL }}"}
         assert (root / deployment["entrypoint"].partition(":")[0]).is_file()
         assert deployment["description"]
     assert content["pull"] == [
