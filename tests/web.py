@@ -26,6 +26,6 @@ class _Patient(httpx.HTTPTransport):
 
 #: Keeps no connection: a server may have been killed since the last question.
 WEB = httpx.Client(
-    transport=_Patient(verify=False, limits=httpx.Limits(max_keepalive_connections=0)),  # noqa: S501 - no TLS
+    transport=_Patient(verify=False, limits=httpx.Limits(max_keepalive_connections=0)),
     timeout=60,
 )
