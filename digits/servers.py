@@ -26,9 +26,6 @@ LOOPBACK = "127.0.0.1"
 
 _FILE = "servers.json"
 
-#: Arguments to Python before the name of another's program.
-_LAUNCH = ("-m", "digits.launch")
-
 
 @dataclass(frozen=True)
 class LocalServers:
@@ -67,7 +64,7 @@ class LocalServers:
 
 def prefect_command(*, port: int) -> list[str]:
     """Return the arguments to Python that start a Prefect server on loopback."""
-    return [*_LAUNCH, "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    return ["-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
 
 
 def prefect_environment(state: Path) -> dict[str, str]:
@@ -98,7 +95,7 @@ def mlflow_command(*, port: int, store: str, artifacts: Path) -> list[str]:
     artifacts
         Folder of the artifacts.
     """
-    command = [*_LAUNCH, "mlflow", "server", "--backend-store-uri", store, "--registry-store-uri", store]
+    command = ["-m", "mlflow", "server", "--backend-store-uri", store, "--registry-store-uri", store]
     command += ["--default-artifact-root", artifacts.as_uri(), "--artifacts-destination", artifacts.as_uri()]
     return [
         *command,

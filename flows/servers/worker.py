@@ -32,7 +32,7 @@ def main(pool: str, *options: str) -> None:
     Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy()
     end_lost_runs(pool, worker=(name := platform.node()))
     command = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, *options]
-    os.execv(sys.executable, [sys.executable, "-m", "digits.launch", *command])  # noqa: S606 - arguments of our own, no shell
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - arguments of our own, no shell
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 #: What every wing may use: of these each may import the others.
-BOTTOM = ("__init__", "errors", "params", "settings", "launch", "files", "events", "pages", "processes", "servers")
+BOTTOM = ("__init__", "errors", "params", "settings", "files", "events", "pages", "processes", "servers")
 WINGS = ("data", "models", "experiments", "reference", "registry", "dataset_params", "project", "steps", "cli")
 TOP = ("__main__",)
 #: The commands that start flows.
