@@ -137,7 +137,7 @@ def _train(
         except Exception as error:
             if changed_code(print_.code):  # a worker ends that loads a file which is half written
                 log.warning("the fit of %s ended: %s", family, error)
-            ensure_unchanged(print_.code)
+                ensure_unchanged(print_.code)
             raise
         try:
             _ensure_made_of(print_, rows=rows, members=members)
