@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,22 +116,27 @@ def _killed(checkout: Any, *, until: Callable[[], bool], after: float) -> bool:
     return alive
 
 
-def test_a_run_goes_on_when_a_worker_is_killed(slow: Any) -> None:
+def test_a_run_goes_on_when_its_workers_are_killed(slow: Any) -> None:
     """The fit is tried again within the same run, which ends well."""
     checkout, families, figures, _ = slow
-    client = _client(checkout)
-    _lose(checkout, client, SLOW)
-    process = checkout.start("run", "digits", "--json")
-    while not (_running(client, SLOW) and (workers := process.workers)):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    workers[0].kill()
-    out, err = process.communicate(120)
-    assert process.wait() == 0, err
-    assert _figures(out) == figures
+    client, err = _client(checkout), ""
     # Killed while it held the pool's channel, a worker takes the pool with it, which is started again.
-    words = "its worker process died|the pool of workers broke down"
-    assert re.search(rf"fit +{SLOW} +failed.*({words})", err)
+    words = rf"fit +{SLOW} +failed.*(its worker process died|the pool of workers broke down)"
+    for _ in range(KILLS):  # the kill of one that has just finished its fit is nobody's loss
+        if re.search(words, err):
+            break
+        _lose(checkout, client, SLOW)
+        process = checkout.start("run", "digits", "--json")
+        while not _running(client, SLOW):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        for worker in process.workers:  # any of them may be the one that fits
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        out, err = process.communicate(120)
+        assert process.wait() == 0, err
+        assert _figures(out) == figures
+    assert re.search(words, err)
     _assert_tidy(checkout, families)
 
 
