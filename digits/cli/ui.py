@@ -46,7 +46,7 @@ def ui(*, port: Annotated[int, Parameter(validator=Number(gte=1, lte=65535))] = 
     address = f"http://{LOOPBACK}:{port}"
     sys.stderr.write(f"MLflow UI: {address} (Ctrl-C ends it)\n")
     for dataset, page in _pages(project):
-        sys.stderr.write(f"  {dataset}, the best first: {address}/{page}\n")
+        sys.stderr.write(f"  {dataset}, best validation accuracy first: {address}/{page}\n")
     command = mlflow_command(port=port, store=project.tracking_uri, artifacts=project.tracking_artifacts)
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - arguments of our own, no shell

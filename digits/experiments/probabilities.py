@@ -120,9 +120,9 @@ def _ranking(proba: NDArray[np.float64], *, true: NDArray[np.intp]) -> dict[str,
     told = {label: truth for label, truth in truths.items() if truth.any() and not truth.all()}
     if not told:
         return {"roc_auc": None, "average_precision": None}
+    areas = {"roc_auc": roc_auc_score, "average_precision": average_precision_score}
     return {
-        "roc_auc": float(np.mean([roc_auc_score(truth, proba[:, label]) for label, truth in told.items()])),
-        "average_precision": float(
-            np.mean([average_precision_score(truth, proba[:, label]) for label, truth in told.items()])
-        ),
+        # Sums of shares may end a rounding above 1.
+        name: min(1.0, float(np.mean([area(truth, proba[:, label]) for label, truth in told.items()])))
+        for name, area in areas.items()
     }

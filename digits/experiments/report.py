@@ -12,7 +12,7 @@ from digits.data.split import Split
 from digits.experiments.canvas import ORANGE, percent
 from digits.experiments.conditions import by_handwriting, by_harm
 from digits.experiments.corruptions import CORRUPTIONS
-from digits.experiments.evaluation import Evaluation
+from digits.experiments.evaluation import Evaluation, read_evaluation
 from digits.experiments.overview import PICTURES
 from digits.experiments.robustness import at_reference
 from digits.experiments.scores import plots_folder
@@ -71,7 +71,7 @@ def write_report(
         n_development=len(split.development()),
         git=git or {},
         data_docs=data_docs,
-        changes=changes_since(before, evaluation, split=split),
+        changes=changes_since(before, read_evaluation(evaluation.path)),
         accuracy_before={row["family"]: row["test_accuracy"] for row in comparable},
         kinds=[kind.name for kind in CORRUPTIONS],
         strengths={kind.name: f"{kind.reference:g} {kind.unit}" for kind in CORRUPTIONS},
@@ -86,33 +86,38 @@ def write_report(
         work.write_text(text, encoding="utf-8")
 
 
-def changes_since(before: Mapping[str, Any] | None, evaluation: Evaluation, *, split: Split) -> list[str]:
-    """Return what is different from the evaluation before, a sentence each; nothing when there was none."""
+def changes_since(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """Return what is different between two evaluations, a sentence each; nothing when there was none before.
+
+    Both as `digits.experiments.evaluation.read_evaluation` gives them.
+    """
     if before is None:
         return []
-    then = {row["family"]: row for row in before["leaderboard"]}
-    prints, now = before.get("fingerprints", {}), {row.family: row for row in evaluation.rows}
+    rows, rows_then = ({row["family"]: row for row in each["leaderboard"]} for each in (now, before))
     changes = []
-    if before.get("snapshot") != split.snapshot.digest:
+    if before.get("snapshot") != now["snapshot"]:
         changes.append("The snapshot is another one: the figures of both runs are of different images.")
-    elif before["split"] != split.digest:
+    elif before["split"] != now["split"]:
         changes.append("The rows are split in another way: the figures of both runs are of different images.")
-    params = evaluation.params.model_dump(mode="json")
-    if others := [name for name, value in params.items() if before["params"].get(name) != value]:
+    if others := [name for name, value in now["params"].items() if before["params"].get(name) != value]:
         changes.append(f"Evaluated with other params: {', '.join(others)}.")
-    changes += [f"{family} is new." for family in now if family not in then]
-    changes += [f"{family} is no longer there." for family in then if family not in now]
+    if before.get("code") != now["code"]:
+        changes.append("Evaluated by other code: a figure may be another one for that alone.")
+    changes += [f"{family} is new." for family in rows if family not in rows_then]
+    changes += [f"{family} has failed." for family in rows_then if family in now["failed"]]
+    changes += [f"{family} is no longer there." for family in rows_then if family not in {*rows, *now["failed"]}]
+    prints, prints_then = now["fingerprints"], before.get("fingerprints", {})
     fitted = [
-        f"{family}, {percent(then[family]['test_accuracy'])} to {percent(row.test_accuracy)}"
-        for family, row in now.items()
-        if family in then and prints.get(family) != row.candidate.fingerprint.digest
+        f"{family}, {percent(rows_then[family]['test_accuracy'])} to {percent(row['test_accuracy'])}"
+        for family, row in rows.items()
+        if family in rows_then and prints_then.get(family) != prints[family]
     ]
     if fitted:
         changes.append(f"Fitted with other params, data or code: {'; '.join(fitted)}.")
-    leader = before["leaderboard"][0]["family"]
-    if leader != evaluation.best.family:
-        changes.append(f"The best by validation is {evaluation.best.family}; it was {leader}.")
-    return changes or ["Nothing: the same candidates and params, on the same images."]
+    (leader, *_), (leader_then, *_) = rows, rows_then
+    if leader != leader_then:
+        changes.append(f"The best by validation is {leader}; it was {leader_then}.")
+    return changes or ["Nothing: the same candidates, params and code, on the same images."]
 
 
 def _side_by_side(evaluation: Evaluation) -> dict[str, list[tuple[str, str]]]:

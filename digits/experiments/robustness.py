@@ -22,10 +22,10 @@ __all__ = ["at_reference", "robustness"]
 COLUMNS, WIDTH, HEIGHT, ACROSS, DOWN = 5, 1.75, 1.35, 0.35, 0.85  # inches of a panel, and between panels
 
 
-def at_reference(conditions: Sequence[Condition]) -> dict[str, float]:
-    """Return the accuracy at the reference strength of each kind of harm."""
+def at_reference(conditions: Sequence[Condition]) -> dict[str, Condition]:
+    """Return what was right at the reference strength of each kind of harm."""
     wanted = {(kind.name, f"{kind.reference:g}") for kind in CORRUPTIONS}
-    return {item.kind: item.accuracy for item in conditions if (item.kind, item.level) in wanted}
+    return {item.kind: item for item in conditions if (item.kind, item.level) in wanted}
 
 
 def robustness(conditions: Mapping[str, Sequence[Condition]], *, dataset: str) -> Figure:
@@ -42,7 +42,10 @@ def robustness(conditions: Mapping[str, Sequence[Condition]], *, dataset: str) -
         What the heading says.
     """
     best = next(iter(conditions))
-    kept = {family: float(np.mean(list(at_reference(items).values()))) for family, items in conditions.items()}
+    kept = {
+        family: float(np.mean([item.accuracy for item in at_reference(items).values()]))
+        for family, items in conditions.items()
+    }
     steadiest = max(kept, key=lambda family: (kept[family], family == best))
     rows = -(-len(CORRUPTIONS) // COLUMNS)
     n_images = next(item.n_samples for item in conditions[best] if not item.is_handwriting)

@@ -51,7 +51,7 @@ def roc_and_precision_recall(
         width=LEFT + 2 * SIDE + BETWEEN + 0.5,
         height=SIDE + 1.1,
         title=f"What a threshold buys on {dataset}",
-        subtitle=f"{len(truth):,} test images; each digit against the rest, all pooled",
+        subtitle=f"{len(truth):,} test images; each digit against the rest, all pooled; shares from 50\u202f% upwards",
     )
     left, right = (
         panel(figure, left=LEFT + place * (SIDE + BETWEEN), bottom=0.95, width=SIDE, height=SIDE) for place in (0, 1)

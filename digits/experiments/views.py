@@ -56,7 +56,7 @@ def run_address(experiment_id: str, run_id: str | None) -> str:
 
 
 def fits_address(experiment_id: str) -> str:
-    """Return the address of the table of all fits of an experiment, the best first."""
+    """Return the address of the table of all fits of an experiment, best validation accuracy first."""
     # Without the type of work the UI opens on traces of language models, whatever the experiment holds.
     return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={_KEY}"
 

@@ -5,6 +5,7 @@ After M. Mitchell et al., "Model cards for model reporting", FAT* 2019.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from digits.experiments.conditions import by_handwriting
 from digits.experiments.leaderboard import Row
 from digits.experiments.metrics import Metrics
 from digits.experiments.robustness import at_reference
-from digits.experiments.statistics import interval_name
+from digits.experiments.statistics import interval_name, wilson_interval
 from digits.registry.gate import Decision
 
 if TYPE_CHECKING:
@@ -50,18 +51,26 @@ def model_card(row: Row, *, snapshot: Snapshot, n_label_errors: int, decision: D
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - no HTML
     environment.filters["percent"] = percent
     environment.filters["interval_name"] = interval_name
-    left = at_reference(row.conditions)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         row=row,
         snapshot=snapshot,
         n_label_errors=n_label_errors,
         decision=decision,
         name=name,
+        recalls=list(_recalls(row.test)),
         mistakes=_mistakes(row.test),
         handwriting=by_handwriting(row.conditions),
-        harms=sorted(left.items(), key=lambda item: item[1])[:_NAMED],
+        harms=sorted(at_reference(row.conditions).values(), key=lambda item: item.accuracy)[:_NAMED],
         n_harmed=next((item.n_samples for item in row.conditions if not item.is_handwriting), 0),
     )
+
+
+def _recalls(metrics: Metrics) -> Iterator[tuple[int, float, tuple[float, float]]]:
+    """Yield digit, recall and its interval, for every digit of which there is an image."""
+    for label, right, total in zip(metrics.classes, metrics.matrix.diagonal(), metrics.matrix.sum(axis=1), strict=True):
+        if total:
+            interval = wilson_interval(int(right), int(total), confidence=metrics.confidence)
+            yield label, metrics.per_class[label].recall, interval
 
 
 def _mistakes(metrics: Metrics) -> list[tuple[int, int, int, int]]:

@@ -177,7 +177,8 @@ def decide(
 
 
 def _absolute(found: Examination, *, params: PromoteParams) -> Iterator[Criterion]:
-    metrics, left = found.metrics, at_reference(found.conditions)
+    metrics = found.metrics
+    left = {kind: item.accuracy for kind, item in at_reference(found.conditions).items()}
     recall = min(averages.recall for averages in metrics.per_class.values())
     yield _at_least("validated snapshot", float(found.validated), 1)
     yield _at_least("test images unseen by the fit", float(found.unseen), 1)

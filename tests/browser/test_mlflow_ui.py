@@ -46,7 +46,7 @@ def ui(ran: Any) -> Iterator[str]:
         server.send_signal(signal.SIGINT)
         stderr = server.communicate(timeout=30)[1]
     assert stderr.startswith(f"MLflow UI: {address}")
-    assert f"digits, the best first: {address}/#/experiments/1/runs" in stderr
+    assert f"digits, best validation accuracy first: {address}/#/experiments/1/runs" in stderr
     assert "Warning" not in stderr
 
 

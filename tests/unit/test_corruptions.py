@@ -37,6 +37,15 @@ def test_more_strength_is_more_harm(kind: Corruption) -> None:
         assert distances == sorted(distances)
 
 
+@pytest.mark.parametrize(
+    ("name", "none"),
+    [("shift", 0), ("rotation", 0), ("scale", 1), ("shear", 0), ("thick strokes", 0), ("thin strokes", 0)],
+)
+def test_no_strength_is_no_harm(name: str, none: float) -> None:
+    """What is left of an image is what the harm has left, not what a change of its size has."""
+    np.testing.assert_array_equal(corrupt(IMAGES, KINDS[name], none, max_value=16), IMAGES)
+
+
 def test_each_kind_does_what_it_says() -> None:
     """Ink moves, leans, thickens, thins, fades and turns into paper."""
     images = np.pad(IMAGES, ((0, 0), (4, 4), (4, 4)))

@@ -171,6 +171,15 @@ def test_images_of_one_class_have_no_ranking() -> None:
     assert "roc_auc" not in metrics.flat()
 
 
+@pytest.mark.parametrize("n_each", [58, 83])
+def test_a_perfect_ranking_is_no_better_than_one(n_each: int) -> None:
+    """Although the floats of these counts add up to 1.0000000000000002."""
+    truth = np.repeat(np.arange(10), n_each)
+    right = np.linspace(0.5, 0.9, len(truth))[:, np.newaxis]
+    metrics = score(truth, np.eye(10)[truth] * right + (1 - right) / 10, classes=list(range(10)))
+    assert (metrics.roc_auc, metrics.average_precision) == (1, 1)
+
+
 def test_adaptive_calibration_error_is_that_of_bins_of_as_many_images_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand, on six images and three bins; and by NumPy's own parts on many, for the number of bins that counts."""
     confidence = np.array([0.9, 0.6, 1.0, 0.5, 0.96, 0.7])
