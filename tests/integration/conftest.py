@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -45,28 +46,49 @@ class Postgres:
         self.port = free_port()
         self.password = password or secrets.token_hex(12)
         self._user = "postgres" if os.getuid() == 0 else None
-        self.folder = Path(tempfile.mkdtemp(prefix="digits-postgres-"))  # pytest's folders are closed to other users
+        folder = tempfile.mkdtemp(prefix="digits-postgres-")  # pytest's folders are closed to other users
+        self.folder = Path(folder).resolve()
         password = self.folder / "password"
         password.write_text(self.password, encoding="utf-8")
         if self._user:
             for path in (self.folder, password):
                 shutil.chown(path, self._user)
+        self._data = self.folder / "data"
         given = ["--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256", "--locale=C.UTF-8", "--no-sync"]
-        self._run("initdb", *given, f"--pgdata={self.folder / 'data'}")
+        with (self.folder / "said").open("ab") as said:
+            command = [programs / "initdb", *given, f"--pgdata={self._data}"]
+            subprocess.run(command, cwd=self.folder, user=self._user, check=True, stdout=said, stderr=said)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
-        self._control("start", "--wait", "--log", str(self.folder / "log"), "--options", options)
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), "fsync": "off"}
+        command = [self.programs / "postgres", "-D", self._data, "-p", str(self.port)]
+        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        # A child of ours, whose number is free once it was waited for: else the next one would take it for living.
+        with (self.folder / "log").open("ab") as said:
+            self._process = subprocess.Popen(command, cwd=self.folder, user=self._user, stdout=said, stderr=said)
+        ask = [self.programs / "pg_isready", "--quiet"]
+        while subprocess.run(ask, env={**os.environ, **self.environment}, check=False).returncode:
+            assert self._process.poll() is None, (self.folder / "log").read_text(encoding="utf-8")
+            time.sleep(0.1)
 
     def kill(self) -> None:
-        """End it at once, as a kill would: it recovers from its log when it starts again."""
-        self._control("stop", "--mode=immediate")
+        """Kill every process of it at once: it recovers from its log when it starts again."""
+        while left := [process for process in psutil.process_iter() if self._is_of_it(process)]:
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._process.wait()
+
+    def _is_of_it(self, process: psutil.Process) -> bool:
+        """Say whether a process works in the folder of the data, as all of PostgreSQL's do, and has not ended."""
+        with suppress(psutil.Error):
+            return process.cwd() == str(self._data)
+        return False
 
     def remove(self) -> None:
         """End it, if it runs, and take its folder away."""
-        if (self.folder / "data" / "postmaster.pid").exists():
-            self.kill()
+        self.kill()
         shutil.rmtree(self.folder)
 
     @property
@@ -82,14 +104,6 @@ class Postgres:
         """Run a statement as the superuser."""
         command = [self.programs / "psql", "--command", statement]
         subprocess.run(command, env={**os.environ, **self.environment}, check=True, capture_output=True)
-
-    def _control(self, *arguments: str) -> None:
-        self._run("pg_ctl", f"--pgdata={self.folder / 'data'}", *arguments)
-
-    def _run(self, program: str, *arguments: str) -> None:
-        with (self.folder / "said").open("ab") as said:  # no pipe: the server that is started would hold it open
-            command = [self.programs / program, *arguments]
-            subprocess.run(command, cwd=self.folder, user=self._user, check=True, stdout=said, stderr=said)
 
 
 class Team:
