@@ -308,6 +308,14 @@ class Checkout:
             content["datasets"][dataset][name] |= values
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
+    def pause(self, deployment: str) -> None:
+        """Take a deployment's schedules away: a run of its own would be in the way of one that is asked for."""
+        path = self.root / "prefect.yaml"
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for schedule in {item["name"]: item for item in content["deployments"]}[deployment]["schedules"]:
+            schedule["active"] = False
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
     def families(self, families: dict[str, Any], dataset: str = "digits") -> None:
         """Change which families and ensembles are fitted, and with what."""
         sections: dict[str, Any] = {"families": {}, "ensembles": {}}
