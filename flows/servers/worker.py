@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from digits.errors import ServerError
+from digits.errors import DigitsError, ServerError
 from digits.project import Project
 from digits.settings import Settings, prepare_environment
 from flows.servers.dead_runs import end_lost_runs
@@ -24,6 +24,11 @@ def main(pool: str, *options: str) -> None:
         Name of the work pool.
     options
         More of what `prefect worker start` takes.
+
+    Raises
+    ------
+    ServerError
+        There is no Prefect server, it does not answer, or it does not know the account.
     """
     prepare_environment()
     settings = Settings.load(Project.find().root)
@@ -36,4 +41,7 @@ def main(pool: str, *options: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except DigitsError as error:
+        sys.exit(f"worker: {' '.join(str(error).split())}")

@@ -149,7 +149,7 @@ def test_postgres_killed_during_a_run_costs_no_run(team: Any) -> None:
 
 
 def test_a_wrong_password_is_one_line(team: Any) -> None:
-    """MLflow's and Prefect's refusals are named, with the variable to set; nothing is made."""
+    """MLflow's and Prefect's refusals are named, with the variable to set, by a worker too; nothing is made."""
     known = team.environment("worker")
     cases = {"MLFLOW_TRACKING_PASSWORD": "wrong-password", "PREFECT_API_AUTH_STRING": "admin:wrong"}
     for name, value in cases.items():
@@ -157,6 +157,11 @@ def test_a_wrong_password_is_one_line(team: Any) -> None:
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert "(401)" in done.stderr
         assert name in done.stderr
+    given = {**known, "PREFECT_API_AUTH_STRING": "admin:wrong"}
+    command = [sys.executable, "-m", "flows.servers.worker", "digits"]
+    done = subprocess.run(command, cwd=team.root, env=given, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith("worker: the Prefect server at ")
 
 
 def test_a_wrong_password_of_a_database_is_one_line(team: Any) -> None:

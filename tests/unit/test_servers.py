@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -55,6 +57,17 @@ def test_servers_that_died_are_none(tmp_path: Path) -> None:
     for damaged in ("", "{}", '{"manager": 1'):
         (tmp_path / "servers.json").write_text(damaged)
         assert LocalServers.running(tmp_path) is None
+
+
+@pytest.mark.parametrize(("file", "line"), [("params.yaml", "set PREFECT_API_URL"), ("other", "no params.yaml")])
+def test_a_worker_that_cannot_start_says_so_in_one_line(root: Path, tmp_path: Path, file: str, line: str) -> None:
+    """Of a server or a checkout that is not there its log has a line, not a traceback, and it exits with 1."""
+    shutil.copy(root / "params.yaml", tmp_path / file)
+    command = [sys.executable, "-m", "flows.servers.worker", "digits"]
+    given = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert line in done.stderr
 
 
 def test_deployments_say_when_and_how_often(root: Path) -> None:
