@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["TOLERANCE_SECONDS", "has_died", "is_here", "name_of", "private_bytes", "this_process"]
+__all__ = ["TOLERANCE_SECONDS", "has_died", "is_here", "living", "name_of", "private_bytes", "this_process"]
 
 #: The moment of a process's start moves with the system's clock when that is set; no number is used again so soon.
 TOLERANCE_SECONDS = 5.0
@@ -26,16 +26,22 @@ def name_of(number: int) -> str:
 
 def has_died(name: str) -> bool:
     """Return whether the process of that name is known to have ended; of one on another host nothing is known."""
-    host, number, started = _parts(name)
-    if host != platform.node():
-        return False
+    return is_here(name) and living(name) is None
+
+
+def living(name: str) -> psutil.Process | None:
+    """Return this machine's process of that number and start, None when there is none, whatever the host is called.
+
+    Where the name may be that of another host, the two may agree by chance.
+    """
+    _, number, started = _parts(name)
     try:
         process = psutil.Process(number)
         # One that has ended but that its parent does not ask after does nothing any more.
         ended = process.status() == psutil.STATUS_ZOMBIE
-        return ended or abs(process.create_time() - started) >= TOLERANCE_SECONDS
+        return None if ended or abs(process.create_time() - started) >= TOLERANCE_SECONDS else process
     except psutil.NoSuchProcess:
-        return True
+        return None
 
 
 def is_here(name: str) -> bool:

@@ -1,20 +1,24 @@
 """The servers of `digits up`: which addresses they have, and whether they are there.
 
 Who starts them writes one file; whoever needs an address reads it through `digits.settings`. The file of servers that
-have ended is as good as none.
+have ended is as good as none. They are always this machine's, whose name may have changed since: it is not asked.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from digits.files import write_json
-from digits.processes import has_died
+from digits.processes import living
 
 __all__ = [
     "LOOPBACK",
+    "MARK",
     "LocalServers",
     "mlflow_command",
     "mlflow_environment",
@@ -23,6 +27,9 @@ __all__ = [
 ]
 
 LOOPBACK = "127.0.0.1"
+
+#: Variable that the manager, and all that it starts, have in their environment: the folder of their state.
+MARK = "DIGITS_SUPERVISED_IN"
 
 _FILE = "servers.json"
 
@@ -37,20 +44,37 @@ class LocalServers:
         Name of the process that keeps the others alive; see `digits.processes`.
     prefect_api_url, mlflow_tracking_uri
         Addresses of the servers; None for one that the environment named, so that none was started.
+    ready
+        Whether all have been healthy. It may stay False: `digits up` can be killed while they start.
     """
 
     manager: str
     prefect_api_url: str | None
     mlflow_tracking_uri: str | None
+    ready: bool = False
 
     @classmethod
     def running(cls, folder: Path) -> LocalServers | None:
-        """Return the servers whose state lies in a folder, None when they are not up."""
+        """Return the servers whose state lies in a folder, None when they are not up, or not ready yet."""
+        found = cls.started(folder)
+        return found if found and found.ready else None
+
+    @classmethod
+    def started(cls, folder: Path) -> LocalServers | None:
+        """Return the servers whose state lies in a folder, ready or not, None when their manager has ended."""
         try:
             found = cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        return None if has_died(found.manager) else found
+        return found if found.process(folder) else None
+
+    def process(self, folder: Path) -> psutil.Process | None:
+        """Return the manager's process, None when it has ended: another one of its number is not marked as it is."""
+        with suppress(psutil.Error):
+            process = living(self.manager)
+            if process and process.environ().get(MARK) == str(folder.resolve()):
+                return process
+        return None
 
     def write(self, folder: Path) -> None:
         """Tell every process of this checkout that the servers are there."""

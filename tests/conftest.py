@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import yaml
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ from digits.data import idx
 from digits.data.sources import MnistSource
 from digits.experiments.tracking import Tracking
 from digits.files import only_one
+from digits.processes import name_of
 from digits.project import Project
+from digits.servers import MARK
 from digits.settings import GARBAGE_THRESHOLD, ONE_THREAD, Settings
 from digits.steps.memory import tracking
 from tests import forked
@@ -448,6 +451,22 @@ def make_checkout(
         return checkout
 
     return make
+
+
+@pytest.fixture
+def make_manager() -> Iterator[Callable[[Path], str]]:
+    """Return a function that starts what is marked as the manager of the servers in a folder, and returns its name."""
+    with ExitStack() as held:
+
+        def start(folder: Path) -> str:
+            environment = {**os.environ, MARK: str(folder.resolve())}
+            process = held.enter_context(subprocess.Popen(["sleep", "600"], env=environment))
+            held.callback(process.kill)
+            while not psutil.Process(process.pid).environ():  # it is about to become `sleep`
+                time.sleep(0.001)
+            return name_of(process.pid)
+
+        yield start
 
 
 @pytest.fixture(scope="module")

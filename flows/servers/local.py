@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from http.client import HTTPException
-from urllib.error import URLError
 
 import psutil
 
 from digits.errors import ServerError
 from digits.files import only_one
-from digits.processes import name_of
+from digits.processes import living, name_of
 from digits.project import Project
 from digits.servers import (
     LOOPBACK,
@@ -28,10 +24,11 @@ from digits.servers import (
     prefect_environment,
 )
 from digits.settings import SERVERS, Settings
-from flows.servers.dead_runs import SILENCE, end_dead_runs
+from flows.servers.dead_runs import end_dead_runs
 from flows.servers.possible import ensure_possible
 from flows.servers.private import HEARTBEAT_SECONDS, Server, end_stale
 from flows.servers.supervision import Supervisor
+from flows.servers.worker import works_since
 
 __all__ = ["Seen", "Servers"]
 
@@ -88,11 +85,13 @@ class Servers:
 
     @property
     def running(self) -> LocalServers | None:
-        """What `up` has started, None when nothing of it is there."""
+        """What `up` has started, None when nothing of it is there, or not ready yet."""
         return LocalServers.running(self._supervisor.folder)
 
     def up(self) -> LocalServers:
         """Start the servers that are not there, wait until all are healthy and return their addresses.
+
+        What was started by one that was killed before they were healthy is gone on with.
 
         Raises
         ------
@@ -107,12 +106,8 @@ class Servers:
         with only_one(self.project.prefect_lock):
             if (running := self.running) is not None:
                 return running
-            self._supervisor.stop(None)  # what is left of a supervisor that was killed, and of a run
-            end_stale(self.project.state / "prefect")
-            LocalServers.forget(self._supervisor.folder)
-            ensure_possible(self.project, settings=self._settings)
             try:
-                return self._start()
+                return self._ready(self._started or self._start())
             except BaseException:
                 self.down()
                 raise
@@ -122,8 +117,8 @@ class Servers:
 
         Flow runs go first, while there is a server that they can tell of it.
         """
-        running = self.running
-        manager = psutil.Process(int(running.manager.split("/")[1])) if running else None
+        started = self._started
+        manager = started.process(self._supervisor.folder) if started else None
         found = manager is not None or bool(self._supervisor.processes())
         runs = self._supervisor.find("PREFECT__FLOW_RUN_ID")
         for process in runs:
@@ -136,14 +131,17 @@ class Servers:
 
     def status(self) -> list[Seen]:
         """Return how each server is found now; empty when they are not up."""
-        if (running := self.running) is None:
+        if (servers := self._started) is None:
             return []
         processes = self._supervisor.processes()
-        urls = {"prefect": running.prefect_api_url, "mlflow": running.mlflow_tracking_uri}
-        seen = [self._seen(name, processes.get(name), url=url) for name, url in urls.items() if url]
-        return [*seen, self._seen("worker", processes.get("worker"))]
+        return [self._seen(name, processes.get(name), servers=servers) for name in (*_urls(servers), "worker")]
 
-    def _seen(self, name: str, process: psutil.Process | None, *, url: str | None = None) -> Seen:
+    @property
+    def _started(self) -> LocalServers | None:
+        return LocalServers.started(self._supervisor.folder)
+
+    def _seen(self, name: str, process: psutil.Process | None, *, servers: LocalServers) -> Seen:
+        url = _urls(servers).get(name)
         page = url.removesuffix("/api") if url else None
         if process is None:
             return Seen(name, "stopped", url=page)
@@ -152,7 +150,7 @@ class Servers:
             bytes_ = sum(part.memory_info().rss for part in [process, *process.children(recursive=True)])
         except psutil.Error:
             return Seen(name, "stopped", url=page)
-        healthy = Server(url=url).fault() is None if url else self._works_since(started)
+        healthy = Server(url=url).fault() is None if url else self._works_since(started, servers)
         return Seen(
             name,
             "healthy" if healthy else "starting",
@@ -162,36 +160,28 @@ class Servers:
             megabytes=bytes_ // 10**6,
         )
 
-    def _works_since(self, moment: float) -> bool:
-        """Return whether this machine's worker has told Prefect of itself since a moment, and not long ago."""
-        moment = max(moment, time.time() - SILENCE.total_seconds())
-        url = self._settings.prefect_api_url or f"{self._url('prefect')}/api"
+    def _works_since(self, moment: float, servers: LocalServers) -> bool:
+        """Return whether the worker works, whose name is the machine's: that of when it was started, or of now."""
+        url = servers.prefect_api_url or str(self._settings.prefect_api_url)
         server = Server(url=url, account=self._settings.prefect_api_auth_string)
-        with suppress(URLError, HTTPException, OSError, ValueError):
-            found = json.loads(server.read(f"work_pools/{self._settings.work_pool}/workers/filter", body=b"{}"))
-            return any(
-                worker["name"] == platform.node()
-                and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= moment
-                for worker in found
-            )
-        return False
+        names = {servers.manager.partition("/")[0], platform.node()}
+        return works_since(moment, names=names, pool=self._settings.work_pool, server=server)
 
     def _url(self, name: str) -> str:
         return f"http://{LOOPBACK}:{self._ports[name]}"
 
     def _start(self) -> LocalServers:
-        moment, commands = datetime.now(tz=UTC), self._commands()
+        """Start the servers, and tell of them before they begin: `digits up` may be killed at any moment."""
+        self._supervisor.stop(None)  # what is left of a supervisor that was killed, and of a run
+        end_stale(self.project.state / "prefect")
+        LocalServers.forget(self._supervisor.folder)
+        ensure_possible(self.project, settings=self._settings)
         prefect = None if self._settings.prefect_api_url else f"{self._url('prefect')}/api"
         mlflow = None if self._settings.mlflow_tracking_uri else self._url("mlflow")
-        environment = self._environment(prefect)
-        manager = self._supervisor.start(commands, directory=self.project.root, environment=environment)
-        self._wait_until_healthy(
-            manager, {name: url for name, url in (("prefect", prefect), ("mlflow", mlflow)) if url}
-        )
-        if prefect:
-            end_dead_runs(prefect, before=moment)
-        started = LocalServers(name_of(manager.pid), prefect_api_url=prefect, mlflow_tracking_uri=mlflow)
-        started.write(self._supervisor.folder)
+        commands, environment = self._commands(), self._environment(prefect)
+        with self._supervisor.start(commands, directory=self.project.root, environment=environment) as manager:
+            started = LocalServers(name_of(manager.pid), prefect_api_url=prefect, mlflow_tracking_uri=mlflow)
+            started.write(self._supervisor.folder)
         return started
 
     def _environment(self, prefect: str | None) -> dict[str, str]:
@@ -222,18 +212,30 @@ class Servers:
         commands["worker"] = ["-m", "flows.servers.worker", self._settings.work_pool]
         return {name: [sys.executable, *command] for name, command in commands.items()}
 
-    def _wait_until_healthy(self, manager: psutil.Process, urls: Mapping[str, str]) -> None:
-        """Wait for every server, the worker last."""
-        start, end = time.time(), time.monotonic() + START_SECONDS
+    def _ready(self, servers: LocalServers) -> LocalServers:
+        """Wait for every server, the worker last, and tell that they are ready."""
+        began, end = float(servers.manager.rpartition("/")[2]), time.monotonic() + START_SECONDS
+        urls = _urls(servers)
         waiting = [*urls, "worker"]
         while waiting:
             name = waiting[0]
-            if Server(url=urls[name]).fault() is None if name in urls else self._works_since(start):
+            if Server(url=urls[name]).fault() is None if name in urls else self._works_since(began, servers):
                 waiting.pop(0)
                 continue
-            log = self._supervisor.logs / f"{name}.log"
-            if not manager.is_running() or manager.status() == psutil.STATUS_ZOMBIE:
+            if living(servers.manager) is None:
                 raise ServerError(f"the supervisor of the servers has ended; see {self._supervisor.logs}")
             if time.monotonic() > end:
+                log = self._supervisor.logs / f"{name}.log"
                 raise ServerError(f"{name} does not get healthy within {START_SECONDS:g} s; see {log}")
             time.sleep(POLL_SECONDS)
+        if servers.prefect_api_url:
+            end_dead_runs(servers.prefect_api_url, before=datetime.fromtimestamp(began, tz=UTC))
+        ready = replace(servers, ready=True)
+        ready.write(self._supervisor.folder)
+        return ready
+
+
+def _urls(servers: LocalServers) -> dict[str, str]:
+    """Return name → address of those that have one."""
+    urls = {"prefect": servers.prefect_api_url, "mlflow": servers.mlflow_tracking_uri}
+    return {name: url for name, url in urls.items() if url}

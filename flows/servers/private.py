@@ -21,8 +21,8 @@ import psutil
 from digits.errors import ServerError
 from digits.files import only_one
 from digits.project import Project
-from digits.servers import LOOPBACK, prefect_command, prefect_environment
-from digits.settings import Settings, environment_without, prepare_environment
+from digits.servers import LOOPBACK, LocalServers, prefect_command, prefect_environment
+from digits.settings import SERVERS, Settings, environment_without, prepare_environment
 from flows.servers.ports import free_port
 
 __all__ = [
@@ -133,17 +133,27 @@ def prefect_server(project: Project, *, settings: Settings) -> Iterator[Server]:
     Raises
     ------
     ServerError
-        The server of the settings does not answer, or does not know the account.
+        The server of the settings does not answer, or does not know the account; or `digits up` has left one starting.
     """
     with ExitStack() as held:
         if settings.prefect_api_url is None:
             held.enter_context(only_one(project.prefect_lock))
             settings = Settings.load(project.root)
         if settings.prefect_api_url is None:
+            _ensure_none_starts(project)
             yield held.enter_context(private_server(project.state / "prefect"))
         else:
             held.close()
             yield _named(settings.prefect_api_url, account=settings.prefect_api_auth_string)
+
+
+def _ensure_none_starts(project: Project) -> None:
+    """Raise where a server of `digits up` works on the private one's database, though nobody waits for it any more."""
+    servers = LocalServers.started(project.root / SERVERS)
+    if servers is not None and servers.prefect_api_url:
+        raise ServerError(
+            "`digits up` was ended before its servers were healthy; call it again to go on with them, or `digits down`"
+        )
 
 
 def _named(url: str, *, account: str | None) -> Server:

@@ -12,18 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from digits.files import replaced_file
+from digits.servers import MARK
 from digits.settings import environment_without
 
 __all__ = ["Supervisor"]
-
-_MARK = "DIGITS_SUPERVISED_IN"
 
 #: What the supervisor tells each process of itself.
 _NAME = "SUPERVISOR_PROCESS_NAME"
@@ -32,6 +31,9 @@ STOP_SECONDS, KILL_SECONDS, EXEC_SECONDS, LOG_BYTES, LOG_BACKUPS = 15, 10.0, 5.0
 
 #: Who starts a command, in its own place: ends what is left of it, then becomes it.
 _IN_PLACE = (sys.executable, "-m", "flows.servers.supervision")
+
+#: Becomes the supervisor once it is told to; where nobody is left to tell, it ends.
+_ONCE_KNOWN = ("sh", "-c", 'read -r _ && exec "$0" "$@" </dev/null')
 
 #: Processes with one of these variables outlive the one that started them: a flow run, its worker.
 UNBOUND = frozenset({"PREFECT__FLOW_RUN_ID"})
@@ -81,10 +83,17 @@ class Supervisor:
         """Folder of one log per process, each cut off at a size."""
         return self.folder / "logs"
 
+    @property
+    def _mark(self) -> str:
+        return str(self.folder.resolve())
+
+    @contextmanager
     def start(
         self, commands: Mapping[str, Sequence[str]], *, directory: Path, environment: Mapping[str, str]
-    ) -> psutil.Process:
-        """Start the supervisor, and through it the processes, and return it; it outlives this process.
+    ) -> Iterator[psutil.Process]:
+        """Yield the supervisor, which starts the processes when the block has ended; it outlives this process.
+
+        In the block it can be told of: whoever is killed there, or leaves with an error, leaves no supervisor.
 
         Parameters
         ----------
@@ -103,17 +112,19 @@ class Supervisor:
         settings = self.folder / "supervisord.conf"
         with replaced_file(settings) as work:
             work.write_text("".join(parts), encoding="utf-8")
-        with (self.logs / "supervisor.out").open("w") as said:
+        read, write = os.pipe()
+        with os.fdopen(read) as reader, os.fdopen(write, "w") as word, (self.logs / "supervisor.out").open("w") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "-c", str(settings)],
+                [*_ONCE_KNOWN, sys.executable, "-m", "supervisor.supervisord", "-c", str(settings)],
                 cwd=self.folder,  # its settings name no folder: it would take a percent sign in one for a format
-                env={**environment_without([]), **environment, _MARK: str(self.folder)},
-                stdin=subprocess.DEVNULL,
+                env={**environment_without([]), **environment, MARK: self._mark},
+                stdin=reader,
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # the closing of the terminal is none of its business
             )
-        return psutil.Process(process.pid)
+            yield psutil.Process(process.pid)
+            word.write("\n")
 
     def end_left(self, name: str) -> None:
         """End what the process of that name has left behind when it was killed, but for what is `UNBOUND`."""
@@ -157,11 +168,11 @@ class Supervisor:
 
     def _marked(self) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
         """Yield each process that carries the folder's name, with its environment; never this one."""
-        until = time.monotonic() + EXEC_SECONDS
+        until, mark = time.monotonic() + EXEC_SECONDS, self._mark
         for process in psutil.process_iter():
             with suppress(psutil.Error):  # of other people's processes nothing may be asked
                 environment = _environment(process, until=until)
-                if environment.get(_MARK) == str(self.folder) and process.pid != os.getpid():
+                if environment.get(MARK) == mark and process.pid != os.getpid():
                     yield process, environment
 
 
@@ -189,7 +200,7 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
 def main(command: list[str]) -> None:
     """Become a process that the supervisor starts again: its port is free only when what it has left is ended."""
     mine = psutil.Process().environ()
-    Supervisor(Path(mine[_MARK])).end_left(mine[_NAME])
+    Supervisor(Path(mine[MARK])).end_left(mine[_NAME])
     os.execv(command[0], command)  # noqa: S606 - a command line of ours, no shell
 
 

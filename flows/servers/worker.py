@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+from http.client import HTTPException
+from urllib.error import URLError
 
 from digits.errors import DigitsError, ServerError
 from digits.project import Project
 from digits.settings import Settings, prepare_environment
-from flows.servers.dead_runs import end_lost_runs
+from flows.servers.dead_runs import SILENCE, end_lost_runs
 from flows.servers.private import Server
 
-__all__ = ["main"]
+__all__ = ["main", "works_since"]
 
 
 def main(pool: str, *options: str) -> None:
@@ -38,6 +45,29 @@ def main(pool: str, *options: str) -> None:
     end_lost_runs(pool, worker=(name := platform.node()))
     command = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, *options]
     os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - arguments of our own, no shell
+
+
+def works_since(moment: float, *, names: Collection[str], pool: str, server: Server) -> bool:
+    """Return whether a worker of one of these names has told Prefect of itself since a moment, and not long ago.
+
+    Parameters
+    ----------
+    moment
+        Seconds since 1970.
+    names
+        Names of workers.
+    pool
+        Name of their work pool.
+    server
+        The Prefect server.
+    """
+    moment = max(moment, time.time() - SILENCE.total_seconds())
+    with suppress(URLError, HTTPException, OSError, ValueError):
+        return any(
+            worker["name"] in names and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= moment
+            for worker in json.loads(server.read(f"work_pools/{pool}/workers/filter", body=b"{}"))
+        )
+    return False
 
 
 if __name__ == "__main__":

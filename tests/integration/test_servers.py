@@ -27,6 +27,7 @@ import psutil
 import pytest
 import yaml
 
+from digits.settings import SERVERS
 from flows.servers.ports import free_port
 from tests.web import WEB
 
@@ -37,6 +38,16 @@ FAMILIES = {"logistic_regression": {}, "random_forest": {"trees": 100}}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
+@dataclass(frozen=True)
+class Halfway:
+    """What was found when the first `digits up` had been killed, and what the second one said."""
+
+    manager: str
+    states: list[str]
+    run: subprocess.CompletedProcess[str]
+    up: subprocess.CompletedProcess[str]
+
+
 @dataclass
 class Served:
     """A checkout whose servers are up and whose deployments are applied."""
@@ -45,6 +56,7 @@ class Served:
     prefect: str
     mlflow: str
     due: datetime
+    halfway: Halfway
     heard: list[dict[str, str]] = field(default_factory=list)
 
     def ask(self, path: str, **body: Any) -> Any:
@@ -127,13 +139,30 @@ def served(make_checkout: Any, root: Path, prefect_state: Path, heard: Any) -> I
         "DIGITS_NOTIFY_URL": heard[0],
     }
     try:
-        up = checkout.digits("up", "--json")
-        assert up.returncode == 0, up.stderr
+        halfway = _halfway(checkout)
         due = _deployed(checkout)
         addresses = [f"http://127.0.0.1:{port}" for port in (prefect, mlflow_port)]
-        yield Served(checkout, *addresses, due=due, heard=heard[1])
+        yield Served(checkout, *addresses, due=due, halfway=halfway, heard=heard[1])
     finally:
         checkout.digits("down")
+
+
+def _manager(checkout: Any) -> str | None:
+    """Return who keeps the servers alive, None while it is not known."""
+    with suppress(FileNotFoundError):
+        return str(json.loads((checkout.root / SERVERS / "servers.json").read_text("utf-8"))["manager"])
+    return None
+
+
+def _halfway(checkout: Any) -> Halfway:
+    """Bring the servers up in two goes: the first one is killed as soon as they are known."""
+    first = checkout.start("up")
+    manager = Served.until(lambda: _manager(checkout), seconds=60)
+    first.kill()
+    seen = json.loads(checkout.digits("status", "--json").stdout)
+    run, up = checkout.digits("run", "digits"), checkout.digits("up", "--json")
+    assert up.returncode == 0, up.stderr
+    return Halfway(manager, [server["state"] for server in seen], run, up)
 
 
 def _deployed(checkout: Any) -> datetime:
@@ -168,6 +197,29 @@ def _listening(served: Served) -> bool:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return True
     return False
+
+
+def test_what_a_killed_start_has_left_is_gone_on_with(served: Served) -> None:
+    """They are known before they are there: nobody else works on their database, and the next `digits up` waits."""
+    found = served.halfway
+    assert len(found.states) == 3
+    assert set(found.states) <= {"starting", "stopped", "healthy"}
+    assert (found.run.returncode, found.run.stderr.count("\n")) == (1, 1)
+    assert "`digits up` was ended before its servers were healthy" in found.run.stderr
+    assert found.manager == _manager(served.checkout)
+    assert {server["state"] for server in json.loads(found.up.stdout)} == {"healthy"}
+
+
+def test_a_machine_may_be_renamed(served: Served) -> None:
+    """Under another name of the host the servers are still this checkout's, and healthy."""
+    renamed = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
+    if subprocess.run([*renamed, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root can rename a machine, and not everywhere")
+    command = [*renamed, *served.checkout.command("status", "--json")]
+    done = subprocess.run(
+        command, cwd=served.checkout.root, env=served.checkout.environment, capture_output=True, text=True, check=False
+    )
+    assert [server["state"] for server in json.loads(done.stdout)] == ["healthy"] * 3
 
 
 def test_they_are_started_once_and_told(served: Served) -> None:
@@ -348,7 +400,7 @@ def test_down_leaves_nothing(served: Served) -> None:
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == []
     assert not _listening(served)
-    mark = str(served.checkout.root / ".state/servers")
+    mark = str(served.checkout.root / SERVERS)
     assert [
         process for process in psutil.process_iter() if _environment(process).get("DIGITS_SUPERVISED_IN") == mark
     ] == []

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,6 @@ from digits.errors import ParamsError, ServerError
 from digits.experiments.conditions import n_conditions
 from digits.experiments.tags import KIND_CANDIDATE, KIND_PIPELINE, TAG_KIND, TAG_PARENT, TAG_PROCESS
 from digits.files import only_one
-from digits.processes import name_of
 from digits.project import Project
 from digits.servers import LocalServers
 from digits.settings import SERVERS, Settings
@@ -251,8 +251,13 @@ def test_a_run_whose_container_is_gone_is_ended_once_prefect_knows(checkout: Any
     assert memory.client.get_run(runs["RUNNING"]).info.status == "RUNNING"
 
 
-def test_whoever_waits_for_a_private_server_takes_the_servers_that_came_up(checkout: Any, prefect_url: str) -> None:
-    """A command that was typed while `digits up` was at work starts no second server on the same database."""
+def test_whoever_waits_for_a_private_server_takes_the_servers_that_came_up(
+    checkout: Any, prefect_url: str, make_manager: Callable[[Path], str]
+) -> None:
+    """A command that was typed while `digits up` was at work, or after it was killed there, starts no second server."""
+    folder = checkout.root / SERVERS
+    up = LocalServers(make_manager(folder), prefect_api_url=prefect_url, mlflow_tracking_uri=None)
+    up.write(folder)
     project, settings = checkout.project, Settings.load(checkout.root)
     assert settings.prefect_api_url is None
     found: list[str] = []
@@ -262,11 +267,12 @@ def test_whoever_waits_for_a_private_server_takes_the_servers_that_came_up(check
             found.append(server.url)
 
     with patch.dict(os.environ), ThreadPoolExecutor(1) as threads:
+        with pytest.raises(ServerError, match="was ended before its servers were healthy"):
+            ask()
         with only_one(project.prefect_lock):
             waiting = threads.submit(ask)
             time.sleep(0.5)
-            up = LocalServers(name_of(os.getpid()), prefect_api_url=prefect_url, mlflow_tracking_uri=None)
-            up.write(checkout.root / SERVERS)
+            replace(up, ready=True).write(folder)
             assert not waiting.done()
         waiting.result(30)
     assert found == [prefect_url]

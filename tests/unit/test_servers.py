@@ -7,14 +7,17 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from digits.processes import this_process
+from digits.processes import name_of
+from digits.project import Project
 from digits.servers import LocalServers
 from digits.settings import SERVERS, Settings
+from flows.servers.local import Servers
 from flows.servers.ports import free_port
 
 ADDRESSES = {"prefect_api_url": "http://127.0.0.1:4200/api", "mlflow_tracking_uri": "http://127.0.0.1:5000"}
@@ -26,10 +29,15 @@ def _no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_servers_that_are_up_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings name them while they are up; what the environment says wins."""
+def test_servers_that_are_up_are_used(
+    tmp_path: Path, make_manager: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings name them while they are up, however the machine is called; what the environment says wins."""
     assert Settings.load(tmp_path).prefect_api_url is None
-    LocalServers(manager=this_process(), **ADDRESSES).write(tmp_path / SERVERS)
+    manager = make_manager(tmp_path / SERVERS)
+    LocalServers(manager, **ADDRESSES).write(tmp_path / SERVERS)
+    assert Settings.load(tmp_path).prefect_api_url is None, "they are not ready yet"
+    LocalServers(f"renamed/{manager.partition('/')[2]}", **ADDRESSES, ready=True).write(tmp_path / SERVERS)
     settings = Settings.load(tmp_path)
     assert {name: getattr(settings, name) for name in ADDRESSES} == ADDRESSES
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
@@ -52,11 +60,24 @@ def test_servers_that_died_are_none(tmp_path: Path) -> None:
     """A file that a machine's end has left, or a damaged one, names no server."""
     code = "from digits.processes import this_process; print(this_process())"
     gone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    LocalServers(manager=gone, **ADDRESSES).write(tmp_path)
+    LocalServers(gone, **ADDRESSES, ready=True).write(tmp_path)
     assert LocalServers.running(tmp_path) is None
     for damaged in ("", "{}", '{"manager": 1'):
         (tmp_path / "servers.json").write_text(damaged)
         assert LocalServers.running(tmp_path) is None
+
+
+def test_nobody_else_is_taken_for_them(tmp_path: Path) -> None:
+    """What another container has left names a number that is nobody's here, or somebody else's: who is left alone."""
+    folder, servers = tmp_path / SERVERS, Servers(Project(root=tmp_path), settings=Settings())
+    with subprocess.Popen(["sleep", "60"]) as other:
+        for number in (name_of(other.pid).partition("/")[2], f"{other.pid}/1.00", f"{2**30}/1.00"):
+            LocalServers(f"elsewhere/{number}", **ADDRESSES, ready=True).write(folder)
+            assert LocalServers.running(folder) is None
+            assert servers.status() == []
+            assert not servers.down()
+        assert other.poll() is None
+        other.kill()
 
 
 @pytest.mark.parametrize(("file", "line"), [("params.yaml", "set PREFECT_API_URL"), ("other", "no params.yaml")])
