@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -40,10 +41,16 @@ def up(*, json: bool = False) -> int:
         Print what `digits status --json` does.
     """
     servers = _servers()
-    if servers.running is None:
-        sys.stderr.write("digits: starting the servers, half a minute\n")
+    if servers.running is not None:
+        return _shown(servers.status(), json=json)
+    sys.stderr.write("digits: starting the servers, ten seconds or more\n")
+    began = time.monotonic()
     servers.up()
-    return _shown(servers.status(), json=json)
+    seconds, seen = time.monotonic() - began, servers.status()
+    code = _shown(seen, json=json)
+    megabytes = sum(server.megabytes or 0 for server in seen)
+    sys.stderr.write(f"digits: all healthy after {seconds:.0f} s, with {megabytes} MB\n")
+    return code
 
 
 def status(*, json: bool = False) -> int:

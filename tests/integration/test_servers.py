@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -207,6 +208,7 @@ def test_what_a_killed_start_has_left_is_gone_on_with(served: Served) -> None:
     assert (found.run.returncode, found.run.stderr.count("\n")) == (1, 1)
     assert "`digits up` was ended before its servers were healthy" in found.run.stderr
     assert found.manager == _manager(served.checkout)
+    assert re.fullmatch(r"digits: all healthy after \d+ s, with \d+ MB", found.up.stderr.splitlines()[-1])
     assert {server["state"] for server in json.loads(found.up.stdout)} == {"healthy"}
 
 
