@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from digits.cli.leaving import leave_as_ctrl_c_does
 from digits.cli.output import print_json, print_line
 from digits.cli.tables import print_gate, proposals_heard
 from digits.errors import GateFailed, MissingError, ServerError
@@ -118,13 +119,15 @@ def _asked(project: Project, dataset: str, *, version: int | None, force: bool, 
         )
     from flows.servers.private import prefect_server, quiet_console
 
+    leave_as_ctrl_c_does()
     with prefect_server(project, settings=settings):
+        from flows.by_hand import by_hand
         from flows.promote import promote as flow
 
         quiet_console()
         page = settings.prefect_api_url.removesuffix("/api")
         sys.stderr.write(f"a person has to agree: the flow run `promote {dataset} to production` waits at {page}\n")
-        return flow(dataset, version=version, to="production", force=force, reason=reason)
+        return by_hand(flow)(dataset, version=version, to="production", force=force, reason=reason)
 
 
 def _show_gate(proposal: Proposal) -> None:

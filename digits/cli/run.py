@@ -5,13 +5,10 @@ The private Prefect server takes longest to start: what is heavy is imported aft
 
 from __future__ import annotations
 
-import signal
-import sys
-from contextlib import suppress
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from digits.cli.display import events_shown, print_leaderboard, result_console
+from digits.cli.leaving import leave_as_ctrl_c_does
 from digits.experiments.workers import WorkerPool, worker_pool
 from digits.files import only_one
 from digits.project import Project
@@ -50,10 +47,7 @@ def run(dataset: str, *, json: bool = False) -> None:
     project.section(dataset)  # a misspelt name is told before anything is waited for
     settings = Settings.load(project.root)
     _require(settings)
-    # SIGHUP is what the closing of the terminal sends; Windows has none.
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+    leave_as_ctrl_c_does()
     with events_shown():
         trained = _trained(project, dataset, settings=settings)
     if json:
@@ -124,10 +118,3 @@ def _show_all(trained: Trained, *, project: Project, dataset: str, server: str |
         console.print(f"Read a picture     digits predict {dataset} IMAGE")
     else:
         console.print(f"Let it serve       digits registry promote {dataset}")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave as Ctrl-C does: the worker processes and the private server are stopped on the way out."""
-    with suppress(OSError):  # the terminal may be gone
-        sys.stderr.write(f"digits: signal {number}\n")
-    raise KeyboardInterrupt

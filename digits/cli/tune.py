@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from digits.cli.display import events_shown
+from digits.cli.leaving import leave_as_ctrl_c_does
 from digits.cli.output import print_json, print_line
 from digits.errors import ParamsError
 from digits.experiments.workers import worker_pool
@@ -60,6 +61,7 @@ def tune(
     if family not in (known := project.params(dataset).fit.families):
         raise ParamsError(f"no family {family!r} in {dataset}'s params; it has {', '.join(known)}")
     settings = Settings.load(project.root)
+    leave_as_ctrl_c_does()
     with events_shown():
         tuned = _tuned(project, dataset, family, trials=trials, settings=settings)
     from digits.steps import tuning

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -48,6 +50,7 @@ def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> 
     process = stocked.start("registry", "promote", "digits", "--version", "2", "--reason", "it is better")
     try:
         run = _paused(prefect_url, process)
+        assert run["tags"] == ["digits-by-hand"], "its silence would tell nobody"
         assert "| better than the champion" in _form(prefect_url, run)
         assert _serves(stocked) == 1
         stocked.params(promote={"approval_hours": 0.0003})
@@ -71,6 +74,22 @@ def test_a_person_approves_in_the_prefect_ui(stocked: Any, prefect_url: str) -> 
     asked = {entry.version: entry for entry in entries if entry.stage == "production"}
     assert (asked[2].approved_by, asked[2].approval_reason) == ("Ada", "looked at the sevens")
     assert (asked[2].outcome, asked[3].outcome) == ("promoted", "refused")
+
+
+def test_whoever_closes_the_terminal_asks_no_longer(stocked: Any, prefect_url: str) -> None:
+    """The question is shown as crashed at once, and nothing moves."""
+    stocked.params(promote={"approval": "required"})
+    process = stocked.start("registry", "promote", "digits", "--version", "2")
+    try:
+        run = _paused(prefect_url, process)
+        os.kill(process.pid, signal.SIGHUP)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.poll() == 130, err
+    assert "Traceback" not in err
+    assert WEB.get(f"{prefect_url}/flow_runs/{run['id']}").json()["state_type"] == "CRASHED"
+    assert _serves(stocked) == 1
 
 
 def test_a_person_refuses(stocked: Any) -> None:

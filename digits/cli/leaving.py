@@ -1,0 +1,25 @@
+"""Leaving a command from outside as Ctrl-C does: what it has started is ended on the way out, and told to Prefect."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["leave_as_ctrl_c_does"]
+
+
+def leave_as_ctrl_c_does() -> None:
+    """Let the command end as by Ctrl-C when it is asked to end, or when its terminal is closed."""
+    # SIGHUP is what the closing of the terminal sends; Windows has none.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(f"digits: signal {number}\n")
+    raise KeyboardInterrupt
