@@ -7,6 +7,7 @@ have ended is as good as none. They are always this machine's, whose name may ha
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "mlflow_environment",
     "prefect_command",
     "prefect_environment",
+    "without_account",
 ]
 
 LOOPBACK = "127.0.0.1"
@@ -32,6 +34,9 @@ LOOPBACK = "127.0.0.1"
 MARK = "DIGITS_SUPERVISED_IN"
 
 _FILE = "servers.json"
+
+#: What stands in an address before its host, and a password among what stands after it, as a database's may.
+_ACCOUNT = re.compile(r"(?<=://)[^/?]*@|(?<=[?&]password=)[^&]*")
 
 
 @dataclass(frozen=True)
@@ -145,3 +150,8 @@ def mlflow_environment() -> dict[str, str]:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "PYTHONWARNINGS": "ignore:starlette.middleware.wsgi is deprecated",
     }
+
+
+def without_account(address: str) -> str:
+    """Return an address as people may see it: with neither the user nor the password that it may hold."""
+    return _ACCOUNT.sub("", address)

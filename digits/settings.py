@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from digits.errors import ParamsError
-from digits.servers import LocalServers
+from digits.servers import LocalServers, without_account
 
 __all__ = ["GARBAGE_THRESHOLD", "ONE_THREAD", "SERVERS", "Settings", "environment_without", "prepare_environment"]
 
@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     runner: Literal["processes", "dask"] = "processes"
     dask_address: str | None = None
     cache: Path = Path("digits-cache")
-    mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI", repr=False)
     mlflow_tracking_username: str | None = Field(default=None, validation_alias=_MLFLOW_USERNAME)
     mlflow_tracking_password: str | None = Field(default=None, validation_alias=_MLFLOW_PASSWORD, repr=False)
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
@@ -148,8 +148,11 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_pages(self) -> str | None:
-        """Where people open the tracking server, which may have another name for them; None where there is none."""
-        return self.mlflow_tracking_uri and (self.mlflow_url or self.mlflow_tracking_uri)
+        """Where people open the tracking server, which may have another name for them; None where there is none.
+
+        They have accounts of their own: it holds none.
+        """
+        return self.mlflow_tracking_uri and without_account(self.mlflow_url or self.mlflow_tracking_uri)
 
     @classmethod
     def load(cls, root: Path | None = None) -> Settings:

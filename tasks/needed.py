@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from digits.errors import ParamsError, ServerError
+from digits.servers import without_account
 from digits.settings import Settings
 
 __all__ = ["require", "require_libraries"]
@@ -32,7 +33,7 @@ def require(settings: Settings) -> None:
     if not (settings.mlflow_tracking_uri or "").startswith("http"):
         raise ParamsError(
             f"the workers of a cluster bring their fits to an MLflow server, but MLFLOW_TRACKING_URI is "
-            f"{settings.mlflow_tracking_uri or 'not set'}; name one that they can reach, such as http://HOST:5000"
+            f"{without_account(settings.mlflow_tracking_uri or 'not set')}; name one that they can reach, such as http://HOST:5000"
         )
     if not settings.prefect_api_url:
         raise ParamsError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from digits.errors import ServerError
+from digits.servers import without_account
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -78,7 +79,7 @@ def _reach(uri: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         raise ServerError(
-            f"no MLflow server listens at {uri} ({error}); start it, or unset MLFLOW_TRACKING_URI"
+            f"no MLflow server listens at {without_account(uri)} ({error}); start it, or unset MLFLOW_TRACKING_URI"
         ) from error
 
 

@@ -30,6 +30,7 @@ from digits.experiments.tags import (
 from digits.experiments.views import fits_view
 from digits.files import only_one, replaced_folder
 from digits.processes import has_died, is_here, this_process
+from digits.servers import without_account
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -130,7 +131,8 @@ class Store:
             except MlflowException as error:
                 if error.error_code not in _UNKNOWN:
                     raise
-                raise MissingError(f"no run {run_id} in MLflow at {uri} ({first_line(error)})") from error
+                where = without_account(uri)
+                raise MissingError(f"no run {run_id} in MLflow at {where} ({first_line(error)})") from error
         return cls(uri, dataset=experiment.name, artifacts=artifacts)
 
     def finished(self, tag: str, value: str) -> list[Run]:

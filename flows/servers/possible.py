@@ -6,6 +6,7 @@ import shutil
 
 from digits.errors import ParamsError, ServerError
 from digits.project import Project
+from digits.servers import without_account
 from digits.settings import Settings
 from flows.servers.pools import pool_of
 from flows.servers.ports import check_free
@@ -59,7 +60,9 @@ def _ensure_answers(settings: Settings) -> None:
         Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy(seconds=HEALTH_SECONDS)
     url = settings.mlflow_tracking_uri or ""
     if url.startswith("http") and (fault := Server(url=url).fault()) is not None:
-        raise ServerError(f"no MLflow server answers at {url} ({fault}); start it, or unset MLFLOW_TRACKING_URI")
+        raise ServerError(
+            f"no MLflow server answers at {without_account(url)} ({fault}); start it, or unset MLFLOW_TRACKING_URI"
+        )
 
 
 def _ensure_ports(settings: Settings) -> None:

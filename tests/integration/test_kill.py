@@ -19,6 +19,7 @@ from dvc.repo import Repo
 
 from digits.errors import MissingError
 from digits.experiments.candidate import Candidate
+from digits.experiments.tracking import Tracking
 
 KILLS = 10
 
@@ -170,3 +171,6 @@ def test_a_run_recovers_from_the_death_of_the_tracking_server(checkout: Any, tra
     assert {run.info.status for run in _runs(client)} <= {"FINISHED", "FAILED", "KILLED"}
     finished = _runs(client, "tags.kind = 'candidate' and attributes.status = 'FINISHED'")
     assert sorted(run.data.tags["family"] for run in finished) == ["decision_tree", "mlp"], "something was fitted twice"
+    asked = url.replace("://", "://me:secret@")
+    with pytest.raises(MissingError, match=f"no run {32 * '0'} in MLflow at {url} "):
+        Tracking.holding(asked, run_id=32 * "0", artifacts=checkout.artifacts)

@@ -37,6 +37,11 @@ def test_a_run_on_this_machine_lacks_nothing() -> None:
         ("DIGITS_DASK_ADDRESS", "", "DIGITS_DASK_ADDRESS names no scheduler, such as tcp://HOST:8786"),
         ("MLFLOW_TRACKING_URI", "", "MLFLOW_TRACKING_URI is not set; name one that they can reach"),
         ("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db", "MLFLOW_TRACKING_URI is sqlite:///mlflow.db; name one"),
+        (
+            "MLFLOW_TRACKING_URI",
+            "postgresql+psycopg://mlflow:secret@db/mlflow",
+            "MLFLOW_TRACKING_URI is postgresql+psycopg://db/mlflow; name one",
+        ),
         ("PREFECT_API_URL", "", "PREFECT_API_URL is not set; name one that they can reach"),
     ],
 )

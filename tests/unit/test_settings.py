@@ -57,18 +57,25 @@ def test_mlflow_finds_the_account_of_the_file(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.usefixtures("_no_account")
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that somebody prints or logs tell no password and no address that is a secret."""
-    secrets = ("MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "DIGITS_NOTIFY_URL")
+    secrets = ("MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "DIGITS_NOTIFY_URL", "MLFLOW_TRACKING_URI")
     for name in secrets:
         monkeypatch.setenv(name, f"secret of {name}")
     assert "secret of" not in repr(Settings.load())
 
 
 def test_people_may_open_mlflow_elsewhere_than_runs_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Links are to the address of the tracking server, where there is one, unless there is one for people."""
+    """Links are to the address of the tracking server, where there is one, unless there is one for people.
+
+    What it holds of an account is for runs alone.
+    """
     monkeypatch.setenv("DIGITS_MLFLOW_URL", "")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert Settings.load().mlflow_pages is None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
     assert Settings.load().mlflow_pages == "http://mlflow:5000"
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", "postgresql+psycopg://mlflow:se@cret@db:5432/mlflow?user=me&password=secret"
+    )
+    assert Settings.load().mlflow_pages == "postgresql+psycopg://db:5432/mlflow?user=me&password="
     monkeypatch.setenv("DIGITS_MLFLOW_URL", "https://mlflow.example.org")
     assert Settings.load().mlflow_pages == "https://mlflow.example.org"
