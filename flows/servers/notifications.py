@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
 from prefect.types import SecretDict
 
 from flows.servers.dead_runs import SILENCE
@@ -49,7 +50,7 @@ def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str |
     pool
         The work pool whose runs are watched.
     notify_url
-        Where a JSON object with ``subject`` and ``text`` is posted to; None takes the notifications away.
+        Where a JSON object with ``subject`` and ``text`` is posted to; None takes the notifications, and it, away.
     """
     of_pool = f"prefect.work-pool.{client.read_work_pool(pool).id}"
     wanted = [_died([of_pool, f"prefect.tag.{BY_HAND}"], pool), _unborn([of_pool], pool)]
@@ -66,6 +67,8 @@ def apply_automations(client: SyncPrefectClient, *, pool: str, notify_url: str |
     for found in known.values():
         for automation in found:
             client.delete_automation(automation.id)
+    if notify_url is None:
+        _forget_block(client)
     return [automation.name for automation in wanted]
 
 
@@ -86,6 +89,17 @@ def _block(url: str) -> UUID:
         secrets=SecretDict({"url": url}),
     )
     return UUID(str(block.save(_BLOCK, overwrite=True)))
+
+
+def _forget_block(client: SyncPrefectClient) -> None:
+    """Delete the block, and with it the address, unless runs of another pool are told of there."""
+    try:
+        block = client.read_block_document_by_name(_BLOCK, CustomWebhookNotificationBlock.get_block_type_slug())
+    except ObjectNotFound:
+        return
+    actions = [action for automation in client.read_automations() for action in automation.actions]
+    if block.id not in {getattr(action, "block_document_id", None) for action in actions}:
+        client.delete_block_document(block.id)
 
 
 def _notice(name: str, block: UUID) -> AutomationCore:

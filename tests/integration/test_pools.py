@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from digits.errors import ParamsError
@@ -86,6 +87,20 @@ def test_automations_that_are_as_they_should_be_stay(client: SyncPrefectClient) 
     with patch.object(client, "update_automation") as update:
         assert apply_automations(client, pool="watched", notify_url=address) == made
     update.assert_not_called()
+
+
+def test_an_address_that_nothing_posts_to_is_not_kept(client: SyncPrefectClient) -> None:
+    """Deployed without one, its block goes with the automations, once those of the other pools do without it, too."""
+    pools = ("watched", "watched-too")
+    for pool in pools:
+        apply_pool(client, pool, {"type": "process"})
+        apply_automations(client, pool=pool, notify_url="http://127.0.0.1:9/hook")
+    block = ("digits-notifications", "custom-webhook")
+    for pool in pools:
+        assert client.read_block_document_by_name(*block).data["secrets"]
+        apply_automations(client, pool=pool, notify_url=None)
+    with pytest.raises(ObjectNotFound):
+        client.read_block_document_by_name(*block)
 
 
 def test_a_pool_that_cannot_be_is_one_line(client: SyncPrefectClient) -> None:
