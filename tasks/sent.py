@@ -12,7 +12,7 @@ import multiprocessing
 import platform
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -185,9 +185,8 @@ def _process(*, timeout_s: float) -> Iterator[WorkerPool]:
 
 def _warm(timeout_s: float) -> WorkerPool | None:
     """Return a pool that has nothing to do and this time limit; those with another one end."""
-    while _idle:
-        pool = _idle.pop()
-        if pool.timeout_s == timeout_s:
-            return pool
-        pool.stop()
+    with suppress(IndexError):  # not asked before it is taken: another thread of the worker takes some, too
+        while (pool := _idle.pop()).timeout_s != timeout_s:
+            pool.stop()
+        return pool
     return None
