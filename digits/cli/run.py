@@ -5,10 +5,13 @@ The private Prefect server takes longest to start: what is heavy is imported aft
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digits.cli.display import events_shown, print_leaderboard, result_console
 from digits.cli.leaving import leave_as_ctrl_c_does
+from digits.errors import ServerError
 from digits.experiments.workers import WorkerPool, worker_pool
 from digits.files import only_one
 from digits.project import Project
@@ -48,8 +51,13 @@ def run(dataset: str, *, json: bool = False) -> None:
     settings = Settings.load(project.root)
     _require(settings)
     leave_as_ctrl_c_does()
-    with events_shown():
-        trained = _trained(project, dataset, settings=settings)
+    began = time.time()
+    try:
+        with events_shown():
+            trained = _trained(project, dataset, settings=settings)
+    except ServerError:
+        _show_evaluated(project.evaluation(dataset), since=began, json=json)
+        raise
     if json:
         from digits.cli.candidates import show
 
@@ -100,6 +108,16 @@ def _prepare(workers: WorkerPool, *, project: Project, dataset: str, settings: S
     tracking(project, dataset, settings=settings)
     if missing:
         workers.prepare(fitting.import_libraries, families=[families[name] for name in missing])
+
+
+def _show_evaluated(folder: Path, *, since: float, json: bool) -> None:
+    """Print the leaderboard of a run that has come so far, though a server went away before its end."""
+    from digits.cli.candidates import show
+    from digits.experiments.evaluation import DESCRIPTION
+
+    last = folder / DESCRIPTION
+    if last.exists() and last.stat().st_mtime > since:
+        show(folder, json=json)
 
 
 def _show_all(trained: Trained, *, project: Project, dataset: str, server: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from digits.errors import ParamsError, ServerError
 from digits.project import Project
 from digits.settings import Settings, environment_without, prepare_environment
+from flows.servers.answering import answering
 from flows.servers.pools import FILE, apply_pool, pool_of
 from flows.servers.private import HEALTH_SECONDS, Server
 
@@ -44,7 +45,7 @@ def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
     Raises
     ------
     ServerError
-        There is no Prefect server, or it does not answer.
+        There is no Prefect server, or it does not answer or do as asked.
     ParamsError
         ``prefect.yaml`` cannot be understood, or has no pool of that name.
     """
@@ -59,7 +60,7 @@ def deploy(project: Project, *, settings: Settings) -> list[Deployed]:
 
     from flows.servers.notifications import apply_automations
 
-    with get_client(sync_client=True) as client:
+    with answering(), get_client(sync_client=True) as client:
         apply_pool(client, settings.work_pool, pool)
         _apply_deployments(project, pool=settings.work_pool, checkout=pool.get("checkout") or str(project.root))
         apply_automations(client, pool=settings.work_pool, notify_url=settings.notify_url)

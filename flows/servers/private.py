@@ -218,6 +218,7 @@ def quiet_console() -> None:
 
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, PrefectConsoleHandler)]
+    logging.raiseExceptions = False  # nor is it told there, in half a line, that a log does not reach the server
 
 
 def _send_logs() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import socketserver
 import sqlite3
 import subprocess
@@ -20,11 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import mlflow  # noqa: TID253 - these tests need it
+import prefect
 import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -142,6 +145,25 @@ def _something_else() -> Iterator[int]:
         server.shutdown()
 
 
+@contextmanager
+def _without_database() -> Iterator[str]:
+    """Yield the address of what answers as a Prefect server whose database is not there: it is healthy, no more."""
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = {"/api/health": "true", "/api/admin/version": f'"{prefect.__version__}"'}
+            body = known.get(self.path, '{"exception_message": "Internal Server Error"}').encode()
+            self.send_response(200 if self.path in known else 500)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
 def test_an_unreachable_server_is_one_line(checkout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Prefect or MLflow address where nobody answers is named, with what to do; so is what is not there yet."""
     with _something_else() as port:
@@ -151,6 +173,10 @@ def test_an_unreachable_server_is_one_line(checkout: Any, monkeypatch: pytest.Mo
     done = checkout.digits("run", "digits", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+    with _without_database() as url:
+        done = checkout.digits("deploy", PREFECT_API_URL=url)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "does not do as asked (GET /api/work_pools/digits: 500 Internal Server Error)" in done.stderr
     done = checkout.digits("predict", "digits", "any.png", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "MLFLOW_TRACKING_URI" in done.stderr
@@ -164,6 +190,54 @@ def test_an_unreachable_server_is_one_line(checkout: Any, monkeypatch: pytest.Mo
     done = checkout.digits("leaderboard", "digits")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "run `digits run digits`" in done.stderr
+
+
+@contextmanager
+def _cut_at(said: bytes, url: str) -> Iterator[str]:
+    """Yield another address of a server, at which nobody answers any more once somebody says these bytes there."""
+    host, _, port = url.removeprefix("http://").removesuffix("/api").partition(":")
+    ends: list[socket.socket] = []
+    cut = threading.Event()
+
+    def pass_on(source: socket.socket, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while (data := source.recv(65536)) and not cut.is_set():
+                if said in data:
+                    cut.set()
+                    door.close()
+                    break
+                to.sendall(data)
+        for end in ends if cut.is_set() else (source, to):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = door.accept()[0]
+                far = socket.create_connection((host, int(port)))
+                ends.extend((near, far))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"http://127.0.0.1:{door.getsockname()[1]}/api"
+    for end in ends:
+        end.close()
+
+
+def test_a_prefect_server_that_goes_away_at_the_end_of_a_run_is_one_line(kept: Any, prefect_url: str) -> None:
+    """The run's work is done: its leaderboard is printed all the same, and the line says what was lost."""
+    with _cut_at(b'"COMPLETED"', prefect_url) as url:
+        done = kept.digits("run", "digits", "--json", PREFECT_API_URL=url, PREFECT_CLIENT_MAX_RETRIES="0")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    address, line = url.removesuffix("/api"), done.stderr.splitlines()[-1]
+    assert line.startswith(f"digits: the Prefect server at {address} does not do as asked (POST /api/flow_runs/")
+    assert [row["family"] for row in json.loads(done.stdout)] == [
+        row["family"] for row in json.loads(kept.first.stdout)
+    ]
 
 
 def test_a_misspelt_dataset_waits_for_nobody(checkout: Any) -> None:
