@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,8 +34,8 @@ MARK = "DIGITS_SUPERVISED_IN"
 
 _FILE = "servers.json"
 
-#: What stands in an address before its host, and a password among what stands after it, as a database's may.
-_ACCOUNT = re.compile(r"(?<=://)[^/?]*@|(?<=[?&]password=)[^&]*")
+#: What stands in an address before its host, where a password may hold anything, and an account among its options.
+_ACCOUNT = re.compile(r"(?<=://)[^:/?@\s]*(?::\S*)?@|(?<=[?&])(?:user|password|passwd)=[^&\s]*")
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,17 @@ class LocalServers:
         return found if found.process(folder) else None
 
     def process(self, folder: Path) -> psutil.Process | None:
-        """Return the manager's process, None when it has ended: another one of its number is not marked as it is."""
-        with suppress(psutil.Error):
+        """Return the manager's process, None when it has ended: another one of its number is not marked as it is.
+
+        The marks of another user's processes cannot be seen, but nor can this user do anything to them.
+        """
+        try:
             process = living(self.manager)
-            if process and process.environ().get(MARK) == str(folder.resolve()):
-                return process
-        return None
+            return process if process and process.environ().get(MARK) == str(folder.resolve()) else None
+        except psutil.AccessDenied:
+            return process
+        except psutil.Error:
+            return None
 
     def write(self, folder: Path) -> None:
         """Tell every process of this checkout that the servers are there."""
@@ -152,6 +156,6 @@ def mlflow_environment() -> dict[str, str]:
     }
 
 
-def without_account(address: str) -> str:
-    """Return an address as people may see it: with neither the user nor the password that it may hold."""
-    return _ACCOUNT.sub("", address)
+def without_account(text: str) -> str:
+    """Return an address, or words that hold some, as people may see it: with neither user nor password."""
+    return _ACCOUNT.sub("", text)

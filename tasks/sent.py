@@ -12,7 +12,7 @@ import multiprocessing
 import platform
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -185,8 +185,11 @@ def _process(*, timeout_s: float) -> Iterator[WorkerPool]:
 
 def _warm(timeout_s: float) -> WorkerPool | None:
     """Return a pool that has nothing to do and this time limit; those with another one end."""
-    with suppress(IndexError):  # not asked before it is taken: another thread of the worker takes some, too
-        while (pool := _idle.pop()).timeout_s != timeout_s:
-            pool.stop()
-        return pool
-    return None
+    while True:
+        try:
+            pool = _idle.pop()
+        except IndexError:  # not asked before it is taken: another thread of the worker takes some, too
+            return None
+        if pool.timeout_s == timeout_s:
+            return pool
+        pool.stop()

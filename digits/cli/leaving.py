@@ -11,15 +11,20 @@ from typing import NoReturn
 __all__ = ["leave_as_ctrl_c_does"]
 
 
+#: SIGHUP is what the closing of the terminal sends; Windows has none.
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 def leave_as_ctrl_c_does() -> None:
-    """Let the command end as by Ctrl-C when it is asked to end, or when its terminal is closed."""
-    # SIGHUP is what the closing of the terminal sends; Windows has none.
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+    """Let the command end as by Ctrl-C when it is asked to end, or when its terminal is closed; not under `nohup`."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)  # once is enough: the terminal's closing may be told twice
     with suppress(OSError):  # the terminal may be gone
         sys.stderr.write(f"digits: signal {number}\n")
     raise KeyboardInterrupt

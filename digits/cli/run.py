@@ -6,12 +6,13 @@ The private Prefect server takes longest to start: what is heavy is imported aft
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digits.cli.display import events_shown, print_leaderboard, result_console
 from digits.cli.leaving import leave_as_ctrl_c_does
-from digits.errors import ServerError
+from digits.errors import MissingError, ServerError
 from digits.experiments.workers import WorkerPool, worker_pool
 from digits.files import only_one
 from digits.project import Project
@@ -51,9 +52,10 @@ def run(dataset: str, *, json: bool = False) -> None:
     settings = Settings.load(project.root)
     _require(settings)
     leave_as_ctrl_c_does()
-    began = time.time()
+    began = float("inf")
     try:
-        with events_shown():
+        with events_shown(), only_one(project.state / "run.lock"):
+            began = time.time()
             trained = _trained(project, dataset, settings=settings)
     except ServerError:
         _show_evaluated(project.evaluation(dataset), since=began, json=json)
@@ -76,7 +78,6 @@ def _trained(project: Project, dataset: str, *, settings: Settings) -> Trained:
     from flows.servers.private import prefect_server, quiet_console
 
     with (
-        only_one(project.state / "run.lock"),
         prefect_server(project, settings=settings) as server,
         worker_pool(settings.workers, timeout_s=settings.fit_minutes * 60) as workers,
     ):
@@ -117,7 +118,8 @@ def _show_evaluated(folder: Path, *, since: float, json: bool) -> None:
 
     last = folder / DESCRIPTION
     if last.exists() and last.stat().st_mtime > since:
-        show(folder, json=json)
+        with suppress(MissingError):  # what went wrong first is told
+            show(folder, json=json)
 
 
 def _show_all(trained: Trained, *, project: Project, dataset: str, server: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from digits.cli.display import result_console
+from digits.cli.leaving import leave_as_ctrl_c_does
 from digits.cli.output import print_json, print_line
 from digits.project import Project
 from digits.settings import Settings
@@ -40,6 +41,7 @@ def up(*, json: bool = False) -> int:
     json
         Print what `digits status --json` does.
     """
+    leave_as_ctrl_c_does()
     servers = _servers()
     if servers.running is not None:
         return _shown(servers.status(), json=json)
@@ -48,8 +50,9 @@ def up(*, json: bool = False) -> int:
     servers.up()
     seconds, seen = time.monotonic() - began, servers.status()
     code = _shown(seen, json=json)
-    megabytes = sum(server.megabytes or 0 for server in seen)
-    sys.stderr.write(f"digits: all healthy after {seconds:.0f} s, with {megabytes} MB\n")
+    if code == 0:
+        megabytes = sum(server.megabytes or 0 for server in seen)
+        sys.stderr.write(f"digits: all healthy after {seconds:.0f} s, with {megabytes} MB\n")
     return code
 
 

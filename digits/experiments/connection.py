@@ -65,7 +65,7 @@ def connect(uri: str) -> MlflowClient:
         if uri.startswith(_SQLITE):
             Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except (OSError, ImportError, SQLAlchemyError) as error:  # an address may hold a password, so it is not shown
+    except (OSError, ImportError, SQLAlchemyError) as error:
         raise ServerError(
             f"the store of MLflow cannot be opened ({first_line(error)}); mend MLFLOW_TRACKING_URI, or unset it"
         ) from error
@@ -78,8 +78,9 @@ def _reach(uri: str) -> None:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
+        where = without_account(uri)
         raise ServerError(
-            f"no MLflow server listens at {without_account(uri)} ({error}); start it, or unset MLFLOW_TRACKING_URI"
+            f"no MLflow server listens at {where} ({first_line(error)}); start it, or unset MLFLOW_TRACKING_URI"
         ) from error
 
 
@@ -89,8 +90,8 @@ def has_no_store(uri: str) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, its kind where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+    """Return the first line of an error's message without the accounts in it, its kind where it has none."""
+    return without_account(next(iter(str(error).strip().splitlines()), type(error).__name__))[:200]
 
 
 def holds_nothing(address: str) -> bool:

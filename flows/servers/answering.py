@@ -27,6 +27,5 @@ def answering() -> Iterator[None]:
             said = f"{fault.response.status_code} {fault.response.reason_phrase}"
         raise ServerError(
             f"the Prefect server at {asked.url.scheme}://{asked.url.netloc.decode()} does not do as asked "
-            f"({asked.method} {asked.url.path}: {said}); see its log, and whether its database is there; what is done "
-            "is kept, and the same command goes on from there"
+            f"({asked.method} {asked.url.path}: {said}); see its log, and whether its database is there"
         ) from error

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 
 from digits.settings import prepare_environment
+from flows.servers.answering import answering
 
 __all__ = ["SILENCE", "end_dead_runs", "end_lost_runs"]
 
@@ -21,6 +22,7 @@ OTHERS = timedelta(days=1)
 log = logging.getLogger(__name__)
 
 
+@answering()
 def end_dead_runs(url: str, *, before: datetime) -> int:
     """End as crashed the flow runs that were begun before a moment at which nobody was left to run them.
 
@@ -54,6 +56,7 @@ def end_dead_runs(url: str, *, before: datetime) -> int:
     return len(dead)
 
 
+@answering()
 def end_lost_runs(pool: str, *, worker: str) -> int:
     """End as crashed the runs of a pool that went down with this worker, as in a container that was started again.
 

@@ -153,7 +153,7 @@ class Servers:
         healthy = Server(url=url).fault() is None if url else self._works_since(started, servers)
         return Seen(
             name,
-            "healthy" if healthy else "starting",
+            "healthy" if healthy and servers.ready else "starting",
             url=page,
             pid=process.pid,
             since=datetime.fromtimestamp(started, tz=UTC).isoformat(timespec="seconds"),
@@ -174,8 +174,8 @@ class Servers:
         """Start the servers, and tell of them before they begin: `digits up` may be killed at any moment."""
         self._supervisor.stop(None)  # what is left of a supervisor that was killed, and of a run
         end_stale(self.project.state / "prefect")
-        LocalServers.forget(self._supervisor.folder)
         ensure_possible(self.project, settings=self._settings)
+        LocalServers.forget(self._supervisor.folder)
         prefect = None if self._settings.prefect_api_url else f"{self._url('prefect')}/api"
         mlflow = None if self._settings.mlflow_tracking_uri else self._url("mlflow")
         commands, environment = self._commands(), self._environment(prefect)

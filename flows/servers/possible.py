@@ -58,11 +58,9 @@ def _ensure_answers(settings: Settings) -> None:
     """See that what somebody else runs is there: its clients would wait for minutes."""
     if url := settings.prefect_api_url:
         Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy(seconds=HEALTH_SECONDS)
-    url = settings.mlflow_tracking_uri or ""
+    url = without_account(settings.mlflow_tracking_uri or "")  # its health it tells to everybody
     if url.startswith("http") and (fault := Server(url=url).fault()) is not None:
-        raise ServerError(
-            f"no MLflow server answers at {without_account(url)} ({fault}); start it, or unset MLFLOW_TRACKING_URI"
-        )
+        raise ServerError(f"no MLflow server answers at {url} ({fault}); start it, or unset MLFLOW_TRACKING_URI")
 
 
 def _ensure_ports(settings: Settings) -> None:

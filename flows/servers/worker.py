@@ -34,8 +34,10 @@ def main(pool: str, *options: str) -> None:
 
     Raises
     ------
+    MissingError
+        This is no checkout.
     ServerError
-        There is no Prefect server, it does not answer, or it does not know the account.
+        There is no Prefect server, it does not answer or do as asked, or it does not know the account.
     """
     prepare_environment()
     settings = Settings.load(Project.find().root)
