@@ -1,8 +1,8 @@
 """Data Docs that can be read without a network: nothing in them is loaded from another host, nothing calls home.
 
 Great Expectations' own pages load scripts, styles and pictures from a dozen hosts and show next to nothing without
-them. Each page's results are kept, the rest is left behind; a small style sheet, and a first page with every rule
-and the first pictures that break it, take its place.
+them. Each page's results are kept, the rest is left behind; a small style, and a first page with every rule and the
+first pictures that break it, take its place.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from digits.pages import PAGE_STYLE
 
 __all__ = ["INDEX", "write_docs"]
 
-INDEX, STYLE = "index.html", "style.css"
+INDEX = "index.html"
 
 _RESULTS_CLASS = "col-md-10"
 _LEFT_BEHIND = ("script", "style", "link", "img", "iframe", "footer")
@@ -31,7 +31,7 @@ _VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "me
 
 
 def write_docs(path: Path, *, report: ValidationReport, judge: Judge, snapshot: Snapshot) -> None:
-    """Replace the folder `path` by Data Docs: ``index.html``, a page per table that was judged, and a style sheet."""
+    """Replace the folder `path` by Data Docs: ``index.html`` and a page per table that was judged."""
     pages = dict(sorted(judge.pages().items()))
     with replaced_folder(path) as work:
         for name, page in pages.items():
@@ -40,7 +40,6 @@ def write_docs(path: Path, *, report: ValidationReport, judge: Judge, snapshot: 
         title = f"{report.dataset}: the contract is {'kept' if report.success else 'broken'}"
         body = _summary(report) + _table(report, snapshot=snapshot)
         (work / INDEX).write_text(_page(title, body, names=pages), encoding="utf-8")
-        (work / STYLE).write_text(PAGE_STYLE, encoding="utf-8")
 
 
 def _page(title: str, body: str, *, names: Iterable[str]) -> str:
@@ -48,7 +47,7 @@ def _page(title: str, body: str, *, names: Iterable[str]) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<link rel="stylesheet" href="{STYLE}">\n</head>\n<body>\n'
+        f'<link rel="icon" href="data:,">\n<style>{PAGE_STYLE}</style>\n</head>\n<body>\n'
         f'<nav><a href="{INDEX}">all rules</a>{links}</nav>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n'
     )
 

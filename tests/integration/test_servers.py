@@ -284,7 +284,9 @@ def test_a_scheduled_run_fires_by_itself(served: Served) -> None:
     assert len(json.loads(artifacts["leaderboard-digits"]["data"])) == len(FAMILIES)
     page = f"{served.mlflow}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
     assert page in artifacts["run-digits"]["data"]
-    assert str(served.checkout.project.docs("digits")) in artifacts["run-digits"]["data"]
+    assert f"[index.html]({page}/artifacts/data-docs/index.html)" in artifacts["run-digits"]["data"]
+    logged = {item.path for item in served.client().list_artifacts(parent.info.run_id, "data-docs")}
+    assert "data-docs/index.html" in logged
 
 
 def test_runs_that_are_late_collapse_into_one(served: Served) -> None:
