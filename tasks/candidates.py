@@ -92,8 +92,8 @@ def evaluate(
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as people read it."""
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+    """Return a row as people read it, with four digits that count: a time per image has zeros before them."""
+    return {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in row.items()}
 
 
 @task(task_run_name="register {dataset}", cache_policy=NO_CACHE)
