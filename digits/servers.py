@@ -34,8 +34,11 @@ MARK = "DIGITS_SUPERVISED_IN"
 
 _FILE = "servers.json"
 
-#: What stands in an address before its host, where a password may hold anything, and an account among its options.
-_ACCOUNT = re.compile(r"(?<=://)[^:/?@\s]*(?::\S*)?@|(?<=[?&])(?:user|password|passwd)=[^&\s]*")
+#: What stands in an address before its host, where a password may hold any sign but a blank, and an account among its
+#: options.
+_ACCOUNT = re.compile(
+    r"(?<=://)[^:/?\s]*(?::\S*)?@|(?<=[?&])(?:user|username|(?:ssl)?password|passwd|pwd)=[^&\s]*", re.I
+)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from digits.experiments.connection import first_line
 from digits.experiments.evaluation import Evaluation
 from digits.experiments.tracking import Tracking
 from digits.experiments.views import run_address
+from digits.files import bytes_below
 from digits.project import Project
 
 __all__ = ["summary"]
+
+log = logging.getLogger(__name__)
 
 #: Folder of the Data Docs among the artifacts of a run, and the most bytes that they may have there.
 DOCS, MOST = "data-docs", 5_000_000
@@ -45,7 +50,12 @@ def summary(project: Project, evaluation: Evaluation, *, memory: Tracking, paren
 
 def _put_beside(folder: Path, *, memory: Tracking, parent: str) -> bool:
     """Put the Data Docs among the artifacts of the run, unless they are not here or too much; return whether."""
-    size = sum(path.stat().st_size for path in folder.glob("*"))
-    if there := 0 < size <= MOST:
-        memory.client.log_artifacts(parent, str(folder), DOCS)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if there := 0 < bytes_below(folder) <= MOST:
+            memory.client.log_artifacts(parent, str(folder), DOCS)
+    except (MlflowException, OSError) as error:  # no run fails for a link
+        log.warning("the Data Docs are not put beside the run in MLflow: %s", first_line(error))
+        return False
     return there

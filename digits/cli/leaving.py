@@ -6,7 +6,6 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
 
 __all__ = ["leave_as_ctrl_c_does"]
 
@@ -17,14 +16,16 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(s
 
 def leave_as_ctrl_c_does() -> None:
     """Let the command end as by Ctrl-C when it is asked to end, or when its terminal is closed; not under `nohup`."""
+    asked: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            return  # it is leaving: the terminal's closing may be told twice, and Prefect passes on what it was told
+        with suppress(OSError):  # the terminal may be gone
+            sys.stderr.write(f"digits: signal {number}\n")
+        raise KeyboardInterrupt
+
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)  # once is enough: the terminal's closing may be told twice
-    with suppress(OSError):  # the terminal may be gone
-        sys.stderr.write(f"digits: signal {number}\n")
-    raise KeyboardInterrupt
+            signal.signal(number, interrupt)

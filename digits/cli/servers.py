@@ -25,9 +25,9 @@ __all__ = ["down", "status", "up"]
 def up(*, json: bool = False) -> int:
     """Start a Prefect server, an MLflow server and a worker on this machine, and wait until they are healthy.
 
-    They listen on loopback alone, outlive the terminal, are started again when they die, and are started once however
-    often this is called. `digits run` uses them while they are up. A server that PREFECT_API_URL or
-    MLFLOW_TRACKING_URI names is used and not started. Logs: .state/servers/logs.
+    They listen on loopback alone, outlive the terminal once they are healthy, are started again when they die, and are
+    started once however often this is called. `digits run` uses them while they are up. A server that PREFECT_API_URL
+    or MLFLOW_TRACKING_URI names is used and not started. Logs: .state/servers/logs.
 
     Examples
     --------

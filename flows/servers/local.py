@@ -51,7 +51,7 @@ class Seen:
     name
         ``prefect``, ``mlflow`` or ``worker``.
     state
-        ``healthy``, ``starting`` (it runs, but does not answer yet) or ``stopped``.
+        ``healthy``, ``starting`` (it runs, but not all have answered to whoever waited for it) or ``stopped``.
     url
         Where to look at it; None for the worker.
     pid, since, megabytes
@@ -116,6 +116,11 @@ class Servers:
         """End the servers and all that they have started; return whether there was anything to end.
 
         Flow runs go first, while there is a server that they can tell of it.
+
+        Raises
+        ------
+        ServerError
+            They are another user's.
         """
         started = self._started
         manager = started.process(self._supervisor.folder) if started else None
@@ -126,6 +131,8 @@ class Servers:
                 process.terminate()
         psutil.wait_procs(runs, timeout=RUN_SECONDS)
         self._supervisor.stop(manager)
+        if started and started.process(self._supervisor.folder):
+            raise ServerError("the servers of this checkout are another user's, who alone can end them")
         LocalServers.forget(self._supervisor.folder)
         return found
 

@@ -13,10 +13,13 @@ import signal, sys, time
 from digits.cli.leaving import leave_as_ctrl_c_does
 {before}
 leave_as_ctrl_c_does()
+handlers = {{number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}}
 try:
     print("ready", flush=True)
     time.sleep({seconds})
 finally:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # as Prefect puts back what it found
     print("cleaning", flush=True)
     time.sleep(0.5)
     print("clean", flush=True)

@@ -74,7 +74,7 @@ def test_people_may_open_mlflow_elsewhere_than_runs_do(monkeypatch: pytest.Monke
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
     assert Settings.load().mlflow_pages == "http://mlflow:5000"
     monkeypatch.setenv(
-        "MLFLOW_TRACKING_URI", "postgresql+psycopg://mlflow:se@c/ret@db:5432/mlflow?user=me&password=secret&a=b"
+        "MLFLOW_TRACKING_URI", "postgresql+psycopg://me@server:se@c/ret@db:5432/mlflow?user=me&PASSWORD=secret&a=b"
     )
     assert Settings.load().mlflow_pages == "postgresql+psycopg://db:5432/mlflow?&&a=b"
     monkeypatch.setenv("DIGITS_MLFLOW_URL", "https://mlflow.example.org")
