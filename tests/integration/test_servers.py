@@ -162,9 +162,9 @@ def _halfway(checkout: Any) -> Halfway:
     Served.until(lambda: _manager(checkout), seconds=60)
     os.kill(first.pid, signal.SIGTERM)
     ended = first.wait(60), _manager(checkout)
+    (log := checkout.root / SERVERS / "logs/prefect.log").unlink(missing_ok=True)
     second = checkout.start("up")
     manager = Served.until(lambda: _manager(checkout), seconds=60)
-    log = checkout.root / SERVERS / "logs/prefect.log"
     Served.until(lambda: (log.exists() and log.stat().st_size) or None, seconds=60)  # it has begun to speak
     second.kill()
     seen = json.loads(checkout.digits("status", "--json").stdout)
