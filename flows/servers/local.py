@@ -109,7 +109,8 @@ class Servers:
             try:
                 return self._ready(self._started or self._start())
             except BaseException:
-                self.down()
+                with suppress(ServerError):  # what went wrong first is told
+                    self.down()
                 raise
 
     def down(self) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from urllib.parse import urlsplit
 
 from digits.errors import ParamsError, ServerError
 from digits.project import Project
+from digits.servers import without_account
 from digits.settings import Settings
 from flows.servers.pools import pool_of
 from flows.servers.ports import check_free
@@ -58,8 +58,7 @@ def _ensure_answers(settings: Settings) -> None:
     """See that what somebody else runs is there: its clients would wait for minutes."""
     if url := settings.prefect_api_url:
         Server(url=url, account=settings.prefect_api_auth_string).wait_until_healthy(seconds=HEALTH_SECONDS)
-    parts = urlsplit(settings.mlflow_tracking_uri or "")
-    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # its health it tells to everybody
+    url = without_account(settings.mlflow_tracking_uri or "")  # its health it tells to everybody
     if url.startswith("http") and (fault := Server(url=url).fault()) is not None:
         raise ServerError(f"no MLflow server answers at {url} ({fault}); start it, or unset MLFLOW_TRACKING_URI")
 
