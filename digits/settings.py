@@ -42,6 +42,13 @@ _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
+#: Files go through the tracking server: MLflow's clients would ask it for addresses in its object store and go there
+#: themselves, but whoever is not among its containers does not reach that.
+_THROUGH_SERVER = {
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+}
+
 #: What changes bits is the same whatever the user has set.
 _SAME_BITS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
@@ -200,7 +207,7 @@ def prepare_environment(more: Mapping[str, str] | None = None) -> None:
     more
         Variables to set in any case, such as the address of the server that was just started.
     """
-    for name, value in {**_NO_TELEMETRY, **_QUIET}.items():
+    for name, value in {**_NO_TELEMETRY, **_QUIET, **_THROUGH_SERVER}.items():
         os.environ.setdefault(name, value)
     os.environ.update({**_SAME_BITS, **(more or {})})
 

@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient  # noqa: TID253 - these tests need it
 
 from digits.experiments.tracking import Tracking
+from flows.servers.ports import free_port
 from tests.web import WEB
 
 pytestmark = pytest.mark.timeout(900)
@@ -131,6 +132,17 @@ def test_a_deployed_flow_runs_through_the_servers_of_the_compose_file(team: Any)
     plots = team.mlflow("GET", "artifacts/list", run_id=candidates[0]["info"]["run_id"], path="plots")["files"]
     assert any(item["path"].endswith(".png") for item in plots)
     assert any(item["Key"].endswith("plots") or "/plots/" in item["Key"] for item in _objects(team, "mlflow"))
+
+
+def test_files_come_through_mlflow_alone(team: Any) -> None:
+    """Who is not among the containers reaches MLflow and Prefect, not the object store: a lost fit comes back."""
+    shutil.rmtree(team.checkout.root / "data/candidates")
+    known = {name: value.replace("127.0.0.1", "localhost") for name, value in team.environment("worker").items()}
+    elsewhere = {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": "localhost"}  # nobody's: it fails at once
+    given = {**known, **elsewhere, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = team.checkout.digits("fit", "digits", "decision_tree", **given)
+    assert done.returncode == 0, done.stderr
+    assert "reused" in done.stdout + done.stderr
 
 
 def test_postgres_killed_during_a_run_costs_no_run(team: Any) -> None:
