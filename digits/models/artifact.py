@@ -46,6 +46,7 @@ TRUSTED_TYPES = (
     "digits.models.keras_classifier.KerasClassifier",
     "digits.models.mlp.FixedEpochsMLP",
     "digits.models.svm.RbfSVC",
+    "digits.models.virtual.VirtualExamples",
 )
 
 # Nodes of skops' schema that cannot change: whether two of them are one object is an accident of the interpreter.

@@ -24,12 +24,13 @@ class GradientBoosting(FeatureFamily):
     name: ClassVar[str] = "gradient_boosting"
 
     components: Annotated[int | None, Search(30, 120)] = Field(default=80, ge=1, le=10_000)
-    rounds: int = Field(default=200, ge=1)
+    copies: int = Field(default=2, ge=0, le=100)
+    rounds: int = Field(default=300, ge=1)
     learning_rate: Annotated[float, Search(0.05, 0.5, log=True)] = Field(default=0.15, gt=0, le=1)
     max_leaf_nodes: Annotated[int, Search(4, 63, log=True)] = Field(default=31, ge=2)
     min_samples_leaf: Annotated[int, Search(5, 50, log=True)] = Field(default=20, ge=1)
     l2_regularization: Annotated[float, Search(0.1, 20, log=True)] = Field(default=5.0, ge=0)
-    max_features: Annotated[float, Search(0.03, 1.0, log=True)] = Field(default=0.1, gt=0, le=1)
+    max_features: Annotated[float, Search(0.03, 1.0, log=True)] = Field(default=0.2, gt=0, le=1)
     max_bins: int = Field(default=63, ge=2, le=255)
 
     def classifier(self, *, seed: int) -> BaseEstimator:
