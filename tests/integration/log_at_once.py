@@ -17,7 +17,7 @@ from digits.experiments.fingerprint import Fingerprint
 from digits.experiments.metrics import score
 from digits.experiments.tracking import Tracking
 
-FAMILIES, RUNS, EPOCHS = 8, 2, 50
+FAMILIES, EPOCHS = 8, 50
 
 
 def main(uri: str, folder: Path) -> int:
@@ -38,18 +38,17 @@ def main(uri: str, folder: Path) -> int:
 
 
 def log_family(family: str, *, uri: str, folder: Path, start: Any) -> None:
-    """Log what some fits of a family log; the store may be empty before the first one opens it."""
+    """Log what a fit of a family logs; the store may be empty before the first one opens it."""
     candidate = _candidate(family, folder / family)
     snapshot = Snapshot(folder, "digits", digest="0" * 64, n_samples=4, height=8, width=8, max_value=16)
     start.wait()
     try:
         memory = Tracking(uri, dataset="digits", artifacts=folder / "artifacts")
-        for _ in range(RUNS):
-            run_id = memory.start_candidate_run(
-                parent=None, snapshot=snapshot, n_samples=4, fingerprint=candidate.fingerprint, tags={"wave": "1"}
-            )
-            with memory.finishing(run_id):
-                memory.log_candidate(candidate, run_id=run_id)
+        run_id = memory.start_candidate_run(
+            parent=None, snapshot=snapshot, n_samples=4, fingerprint=candidate.fingerprint, tags={"wave": "1"}
+        )
+        with memory.finishing(run_id):
+            memory.log_candidate(candidate, run_id=run_id)
     except BaseException:
         traceback.print_exc()
         raise

@@ -258,13 +258,21 @@ def test_a_fit_has_its_time_limit_as_a_command(kept: Any) -> None:
     assert _running(kept.memory().client) == []
 
 
-LONG = {name: {"epochs": 1000} for name in ("mlp", "dense_network", "cnn", "rnn")}
+#: How somebody leaves → what is fitted then, longer than anybody waits: networks once, which bring a library of theirs.
+LONG: dict[str, dict[str, Any]] = {
+    "an interrupt": {name: {"epochs": 1000} for name in ("mlp", "dense_network", "cnn", "rnn")},
+    "a terminal that is closed": {
+        **{name: {"trees": 2000} for name in ("random_forest", "extra_trees")},
+        "gradient_boosting": {"rounds": 10_000},
+        "mlp": {"epochs": 10_000},
+    },
+}
 
 
-@pytest.mark.parametrize("how", ["an interrupt", "a terminal that is closed"])
+@pytest.mark.parametrize("how", LONG)
 def test_whoever_leaves_leaves_nothing_behind(make_checkout: Any, prefect_state: Path, how: str) -> None:
     """While families are fitted and others wait, either ends the run at once, with its workers and its server."""
-    checkout = make_checkout(LONG)
+    checkout = make_checkout(LONG[how])
     _give_tables(checkout.root / ".state/prefect", prefect_state)
     environment = {name: value for name, value in checkout.environment.items() if name != "PREFECT_API_URL"}
     leader, follower = pty.openpty()
