@@ -25,7 +25,7 @@ from digits.experiments.libraries import stale_libraries
 from digits.experiments.metrics import Metrics, checked_proba, score
 from digits.files import replaced_folder, sha256_of_file
 from digits.models import artifact
-from digits.models.family import Family
+from digits.models.family import Family, classifier_of
 
 __all__ = ["fit", "import_libraries"]
 
@@ -210,8 +210,8 @@ def _fit_estimator(estimator: Any, X: Any, y: Any, *, validation: tuple[Any, Any
 
 
 def _history(estimator: Any) -> dict[str, list[float]]:
-    """Return curve → value per epoch of a fitted estimator, or of the last step of a pipeline."""
-    last = estimator[-1] if hasattr(estimator, "steps") else estimator
+    """Return curve → value per epoch of a fitted estimator."""
+    last = classifier_of(estimator)
     if hasattr(last, "history_"):
         return {curve: [float(value) for value in values] for curve, values in last.history_.items()}
     if hasattr(last, "loss_curve_"):

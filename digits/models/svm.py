@@ -213,9 +213,14 @@ class RbfSVC(SVC):  # type: ignore[misc]  # scikit-learn carries no types
 
 
 class Svm(FeatureFamily):
-    """A support vector machine with an RBF kernel, ``exp(-gamma |x - s|^2)``."""
+    """A support vector machine with an RBF kernel, ``exp(-gamma |x - s|^2)``.
+
+    It takes no copies of images: how sure it is, it learns from rows that are held out, whose copies it would have seen.
+    """
 
     name: ClassVar[str] = "svm"
+
+    copies: Literal[0] = 0
 
     components: Annotated[int | None, Search(20, 150)] = Field(default=100, ge=1, le=10_000)
     C: Annotated[float, Search(1.0, 100.0, log=True)] = Field(default=10.0, gt=0)

@@ -24,6 +24,7 @@ from digits.dataset_params import FitParams
 from digits.errors import DigitsError, MissingError, ParamsError
 from digits.events import report
 from digits.files import write_json
+from digits.models.family import classifier_of
 from digits.models.features import features
 from digits.models.linear import LogisticRegression, Sgd
 from digits.processes import private_bytes
@@ -228,4 +229,4 @@ def _fit(snapshot: Snapshot, *, fit: FitParams, family: str) -> int:
     params = fit.families[family]
     with threadpool_limits(limits=params.threads):
         estimator: Any = params.build(seed=fit.seed).fit(snapshot.images(), np.asarray(snapshot.labels()))
-    return int(np.max(estimator[-1].n_iter_))
+    return int(np.max(classifier_of(estimator).n_iter_))

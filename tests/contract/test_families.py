@@ -21,7 +21,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "random_forest": {"trees": 5},
     "extra_trees": {"trees": 5},
     "gradient_boosting": {"rounds": 3},
-    "mlp": {"epochs": 3},
+    "mlp": {"epochs": 3, "copies": 1},
     "dense_network": {"epochs": 2, "batch_size": 32},
     "cnn": {"epochs": 2, "batch_size": 32},
     "rnn": {"epochs": 4, "batch_size": 32},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.exceptions import ObjectNotFound
@@ -19,6 +21,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from digits.errors import ParamsError
 from digits.project import Project
+from digits.settings import prepare_environment
 from flows.servers.dead_runs import end_lost_runs
 from flows.servers.notifications import apply_automations
 from flows.servers.pools import apply_pool, pool_of
@@ -40,6 +43,15 @@ async def main(pool, module, name):
     print(json.dumps([template, configuration.env]))
 
 asyncio.run(main(*sys.argv[1:]))
+"""
+
+#: Does what prefect.yaml says is done before a run's process starts, and prints the environment that it starts with.
+_PULL = """
+import asyncio, json, os, sys
+from prefect.deployments.steps.core import run_steps
+
+asyncio.run(run_steps(json.loads(sys.argv[1]), print_function=lambda *_, **__: None))
+print(json.dumps(dict(os.environ)))
 """
 
 ACCOUNT = {
@@ -143,6 +155,25 @@ def test_a_container_finds_the_servers_of_its_worker(deployed: Callable[..., Any
     pytest.importorskip("prefect_docker", reason="the extra docker is not installed")
     kind = "prefect_docker.worker.DockerWorkerJobConfiguration"
     pool, environment = deployed("digits-docker", kind, OTHER="of the worker", **ACCOUNT)
-    assert environment.items() >= {**ACCOUNT, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}.items()
+    patience = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "6"}
+    assert environment.items() >= {**ACCOUNT, **patience}.items()
     assert "OTHER" not in environment
     assert ACCOUNT["MLFLOW_TRACKING_PASSWORD"] not in json.dumps(pool)
+
+
+def test_a_container_is_set_up_as_a_command_is(root: Path, tmp_path: Path, prefect_url: str) -> None:
+    """It begins with a run, not with `digits`: the same variables all the same, and what the pool says wins."""
+    steps = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))["pull"]
+    for step in steps:
+        for given in step.values():
+            given.update({name: str(root) for name in given})  # DIGITS_CHECKOUT, which `digits deploy` fills in
+    bare = {"HOME": str(tmp_path), "PREFECT_API_URL": prefect_url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "6"}
+    command = [sys.executable, "-c", _PULL, json.dumps(steps)]
+    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True, check=True)
+    with patch.dict(os.environ, bare, clear=True):
+        prepare_environment()
+        wanted = dict(os.environ)
+    found = json.loads(done.stdout)
+    assert len(wanted) > len(bare) + 5
+    assert found.items() >= wanted.items()
+    assert wanted["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "6"

@@ -105,7 +105,8 @@ def test_deployments_say_when_and_how_often(root: Path) -> None:
         assert (root / deployment["entrypoint"].partition(":")[0]).is_file()
         assert deployment["description"]
     assert content["pull"] == [
-        {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $DIGITS_CHECKOUT }}"}}
+        {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $DIGITS_CHECKOUT }}"}},
+        {"digits.settings.prepare_environment": {}},
     ]
     pools = content["definitions"]["pools"]
     assert {name: pool["type"] for name, pool in pools.items()} == {"digits": "process", "digits-docker": "docker"}

@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digits.models.families import FAMILIES
+from digits.models.family import classifier_of
 from digits.models.virtual import VirtualExamples, elastic
 
 IMAGES, LABELS = load_digits(return_X_y=True)
@@ -58,8 +59,8 @@ class OfAnyVector(ClassifierMixin, BaseEstimator):
 
 
 @parametrize_with_checks([OfAnyVector()])
-def test_it_keeps_scikit_learns_contract(estimator: Any, check: Any) -> None:
-    """It passes scikit-learn's own checks."""
+def test_a_classifier_with_copies_keeps_scikit_learns_contract(estimator: Any, check: Any) -> None:
+    """As far as the estimator is asked, scikit-learn's own checks pass."""
     check(estimator)
 
 
@@ -71,6 +72,18 @@ def test_a_copy_is_such_an_image(images: np.ndarray, distortion: float) -> None:
     if images.size:
         assert 0 <= moved.min() <= moved.max() <= images.max()
     np.testing.assert_array_equal(elastic(images, distortion=0.0, rng=np.random.RandomState(0)), images)
+
+
+def test_integers_are_rounded() -> None:
+    """Images of another type give the same copies, but for how finely OpenCV reckons with bytes."""
+    copies = {
+        kind: elastic(IMAGES.astype(kind), distortion=0.03, rng=np.random.RandomState(0)).astype(float)
+        for kind in (np.uint8, np.int64, np.uint16, np.float32)
+    }
+    np.testing.assert_array_equal(copies[np.int64], np.rint(copies[np.float32]))
+    np.testing.assert_array_equal(copies[np.uint16], copies[np.int64])
+    assert np.abs(copies[np.uint8] - copies[np.int64]).max() <= 1
+    assert (copies[np.uint8] != copies[np.int64]).mean() < 0.01
 
 
 @pytest.mark.parametrize("side", [8, 28])
@@ -105,13 +118,44 @@ def test_flattened_images_stay_flattened() -> None:
     frames = VirtualExamples(Counting(), random_state=0).fit(IMAGES, LABELS)
     flat = VirtualExamples(Counting(), random_state=0).fit(IMAGES.reshape(200, 64), LABELS)
     np.testing.assert_array_equal(flat.estimator_.seen_[0], frames.estimator_.seen_[0].reshape(400, 64))
-    with pytest.raises(ValueError, match="flattened images must be square, found n_features = 60"):
-        VirtualExamples(Counting()).fit(IMAGES.reshape(200, 64)[:, :60], LABELS)
 
 
-def test_a_family_asks_for_copies() -> None:
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (IMAGES.reshape(200, 64)[:, :60], LABELS, "flattened images must be square, found n_features = 60"),
+        (IMAGES[:, 0, 0], LABELS, "images must have 3 dimensions, or 2 where they are flattened; found 1"),
+        (IMAGES, LABELS[:199], r"inconsistent numbers of samples: \[200, 199\]"),
+        (IMAGES, np.eye(200), "y should be a 1d array"),
+    ],
+)
+def test_what_are_no_images_with_labels_is_refused(images: np.ndarray, labels: np.ndarray, words: str) -> None:
+    """Each fault is told with the numbers of what was given, not of the copies."""
+    with pytest.raises(ValueError, match=words):
+        VirtualExamples(Counting()).fit(images, labels)
+
+
+OF_FEATURES = [name for name, family in FAMILIES.items() if "copies" in family.model_fields and name != "svm"]
+
+
+@pytest.mark.parametrize("name", OF_FEATURES)
+def test_a_family_asks_for_copies(name: str) -> None:
     """The params of every family of features say how many, and how strong; none is the pipeline itself."""
-    family = FAMILIES["decision_tree"]
+    family = FAMILIES[name]
     built = family.model_validate({"copies": 3, "distortion": 0.02}).build(seed=7)
     assert (built.copies, built.distortion, built.random_state) == (3, 0.02, 7)
-    assert repr(built.estimator) == repr(family.model_validate({}).build(seed=7))
+    assert repr(built.estimator) == repr(family.model_validate({"copies": 0}).build(seed=7))
+
+
+def test_a_classifier_that_holds_rows_out_takes_no_copies() -> None:
+    """The SVM would hold out copies of what it has learned from, and be too sure."""
+    with pytest.raises(ValueError, match="copies"):
+        FAMILIES["svm"].model_validate({"copies": 1})
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_a_classifier_is_found_behind_its_copies(copies: int) -> None:
+    """The MLP's loss is its own, by whatever images it was fitted."""
+    params = {"epochs": 2, "components": 10, "copies": copies}
+    mlp = classifier_of(FAMILIES["mlp"].model_validate(params).build(seed=0).fit(IMAGES, LABELS))
+    assert len(mlp.loss_curve_) == 2
