@@ -215,7 +215,7 @@ class RbfSVC(SVC):  # type: ignore[misc]  # scikit-learn carries no types
 class Svm(FeatureFamily):
     """A support vector machine with an RBF kernel, ``exp(-gamma |x - s|^2)``.
 
-    It takes no copies of images: how sure it is, it learns from rows that are held out, whose copies it would have seen.
+    It takes no copies of images: how sure it is, it learns from rows held out, whose copies it would have seen.
     """
 
     name: ClassVar[str] = "svm"
