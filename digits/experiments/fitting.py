@@ -25,7 +25,8 @@ from digits.experiments.libraries import stale_libraries
 from digits.experiments.metrics import Metrics, checked_proba, score
 from digits.files import replaced_folder, sha256_of_file
 from digits.models import artifact
-from digits.models.family import Family, classifier_of
+from digits.models.family import Family
+from digits.models.virtual import classifier_of
 
 __all__ = ["fit", "import_libraries"]
 

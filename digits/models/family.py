@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from sklearn.base import BaseEstimator
 
 from digits.params import Section
 
-__all__ = ["Family", "Search", "classifier_of"]
+__all__ = ["Family", "Search"]
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,3 @@ class Family(Section):
             width)``, or the same flattened to ``(n_samples, height * width)`` where the images are square, in the
             dataset's own range of values (0 to 255, or 0 to 16).
         """
-
-
-def classifier_of(estimator: Any) -> Any:
-    """Return what a fitted estimator decides with: the last step of its pipeline, also behind virtual examples."""
-    pipeline = getattr(estimator, "estimator_", estimator)
-    return pipeline[-1] if hasattr(pipeline, "steps") else pipeline

@@ -6,9 +6,9 @@ otherwise. Each kind has a module of its own: a candidate's fingerprint holds th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
@@ -39,6 +39,13 @@ class FeatureFamily(Family):
     components: int | None = Field(default=None, ge=1, le=10_000)
     copies: int = Field(default=0, ge=0, le=100)
     distortion: float = Field(default=0.03, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_copies_to_distort(self) -> Self:
+        """Refuse what nothing reads."""
+        if not self.copies and self.distortion != type(self).model_fields["distortion"].default:
+            raise ValueError("`distortion` is that of copies, of which there are none; leave it out, or set `copies`")
+        return self
 
     def build(self, *, seed: int) -> BaseEstimator:
         """Return the unfitted pipeline, which learns from copies too where there are to be some; see `Family.build`."""

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["VirtualExamples", "elastic"]
+__all__ = ["VirtualExamples", "classifier_of", "elastic"]
 
 # How far apart points move together: the width of the Gaussian that smooths their displacements, as a share of the
 # frame; 4 of 28 pixels in Simard et al.
@@ -78,9 +78,8 @@ class VirtualExamples(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # ty
         every[0] = images
         for copy in every[1:]:
             copy[:] = elastic(images, distortion=self.distortion, rng=rng)
-        # No copy of a copy: of 60,000 images, two copies are 94 MB.
-        flat = every.reshape(-1, *given.shape[1:])
-        self.estimator_ = clone(self.estimator).fit(flat, np.concatenate([labels] * len(every)))
+        rows = every.reshape(-1, *given.shape[1:])
+        self.estimator_ = clone(self.estimator).fit(rows, np.concatenate([labels] * len(every)))
         return self
 
     @property
@@ -102,6 +101,12 @@ class VirtualExamples(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # ty
         """Return the estimator's probability of each class, ``(n_samples, n_classes)``, columns as in ``classes_``."""
         check_is_fitted(self)
         return cast("NDArray[Any]", self.estimator_.predict_proba(X))
+
+
+def classifier_of(estimator: Any) -> Any:
+    """Return what a fitted estimator decides with: the last step of its pipeline, also behind virtual examples."""
+    pipeline = estimator.estimator_ if isinstance(estimator, VirtualExamples) else estimator
+    return pipeline[-1] if hasattr(pipeline, "steps") else pipeline
 
 
 def elastic(images: NDArray[Any], *, distortion: float, rng: RandomState) -> NDArray[Any]:

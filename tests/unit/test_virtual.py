@@ -16,7 +16,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digits.models.families import FAMILIES
-from digits.models.family import classifier_of
 from digits.models.virtual import VirtualExamples, elastic
 
 IMAGES, LABELS = load_digits(return_X_y=True)
@@ -114,7 +113,7 @@ def test_an_estimator_sees_each_image_and_its_copies() -> None:
 
 
 def test_flattened_images_stay_flattened() -> None:
-    """Whoever flattens images gets flattened copies, the same ones; images that were not square are refused."""
+    """Whoever flattens images gets flattened copies, the same ones."""
     frames = VirtualExamples(Counting(), random_state=0).fit(IMAGES, LABELS)
     flat = VirtualExamples(Counting(), random_state=0).fit(IMAGES.reshape(200, 64), LABELS)
     np.testing.assert_array_equal(flat.estimator_.seen_[0], frames.estimator_.seen_[0].reshape(400, 64))
@@ -147,15 +146,13 @@ def test_a_family_asks_for_copies(name: str) -> None:
     assert repr(built.estimator) == repr(family.model_validate({"copies": 0}).build(seed=7))
 
 
+def test_a_distortion_of_no_copies_is_refused() -> None:
+    """A param that nothing reads would change a fingerprint, and nothing else."""
+    with pytest.raises(ValueError, match="`distortion` is that of copies, of which there are none"):
+        FAMILIES["decision_tree"].model_validate({"distortion": 0.02})
+
+
 def test_a_classifier_that_holds_rows_out_takes_no_copies() -> None:
     """The SVM would hold out copies of what it has learned from, and be too sure."""
     with pytest.raises(ValueError, match="copies"):
         FAMILIES["svm"].model_validate({"copies": 1})
-
-
-@pytest.mark.parametrize("copies", [0, 1])
-def test_a_classifier_is_found_behind_its_copies(copies: int) -> None:
-    """The MLP's loss is its own, by whatever images it was fitted."""
-    params = {"epochs": 2, "components": 10, "copies": copies}
-    mlp = classifier_of(FAMILIES["mlp"].model_validate(params).build(seed=0).fit(IMAGES, LABELS))
-    assert len(mlp.loss_curve_) == 2
