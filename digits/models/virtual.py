@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from digits.models.pixels import pixels_of
+
 __all__ = ["VirtualExamples", "classifier_of", "elastic"]
 
 # How far apart points move together: the width of the Gaussian that smooths their displacements, as a share of the
@@ -139,7 +141,7 @@ def elastic(images: NDArray[Any], *, distortion: float, rng: RandomState) -> NDA
         noise = rng.standard_normal((2, len(chunk), height, width)).astype(np.float32)
         shift = down @ noise @ across.T
         to_rows, to_columns = rows + distortion * height * shift[0], columns + distortion * width * shift[1]
-        for image, x, y, out in zip(_floats(chunk), to_columns, to_rows, moved[start : start + _CHUNK], strict=True):
+        for image, x, y, out in zip(pixels_of(chunk), to_columns, to_rows, moved[start : start + _CHUNK], strict=True):
             found = cv2.remap(image, x, y, cv2.INTER_LINEAR)
             out[:] = found if images.dtype.kind == "f" else np.rint(found)
     return moved
@@ -151,11 +153,6 @@ def _smoothing(side: int) -> NDArray[np.float32]:
     weights = np.exp(-0.5 * ((place[:, np.newaxis] - place) / (_SMOOTH * side)) ** 2)
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
     return cast("NDArray[np.float32]", weights.astype(np.float32))
-
-
-def _floats(images: NDArray[Any]) -> NDArray[Any]:
-    """Return images as OpenCV takes them: bytes as they are, others as float32."""
-    return images if images.dtype == np.uint8 else images.astype(np.float32)
 
 
 def _frames(images: NDArray[Any]) -> NDArray[Any]:
