@@ -6,7 +6,6 @@ range; what an image becomes depends on that image and on what `fit` saw, never 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Literal, Self, cast
 
@@ -15,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from digits.models.pixels import square_of
 
 __all__ = ["FeatureName", "Hog", "Pixels", "features"]
 
@@ -143,12 +144,7 @@ class Hog(_ImageTransformer):
         if len(shape) == 3:
             _, height, width = shape
         else:
-            height = width = math.isqrt(self.n_features_in_)
-            if height * width != self.n_features_in_:
-                raise ValueError(
-                    f"flattened images must be square, found n_features = {self.n_features_in_}; "
-                    "pass images of shape (n_samples, height, width)"
-                )
+            height, width = square_of(self.n_features_in_)
         self.frame_ = (height, width)
         self.extent_ = _mean_extent(np.asarray(X).reshape(-1, height, width))
         return self

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["N_PLACES", "flattened", "moved", "pixels_of"]
+__all__ = ["N_PLACES", "flattened", "moved", "pixels_of", "square_of"]
 
 #: Where `moved` puts an image: where it is, and in four directions.
 N_PLACES = 5
@@ -50,3 +50,20 @@ def moved(pixels: NDArray[Any], *, by: int) -> NDArray[Any]:
 def pixels_of(X: NDArray[Any]) -> NDArray[Any]:
     """Return bytes as they are, so that MNIST stays at 47 MB, and everything else as float32."""
     return np.ascontiguousarray(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32)
+
+
+def square_of(n_features: int) -> tuple[int, int]:
+    """Return height and width of flattened images.
+
+    Raises
+    ------
+    ValueError
+        They cannot be square.
+    """
+    side = math.isqrt(n_features)
+    if side**2 != n_features:
+        raise ValueError(
+            f"flattened images must be square, found n_features = {n_features}; "
+            "pass images of shape (n_samples, height, width)"
+        )
+    return side, side

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Self, cast
 
 import cv2
@@ -13,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from digits.models.pixels import pixels_of
+from digits.models.pixels import pixels_of, square_of
 
 __all__ = ["VirtualExamples", "classifier_of", "elastic"]
 
@@ -161,10 +160,4 @@ def _frames(images: NDArray[Any]) -> NDArray[Any]:
         return images
     if images.ndim != 2:
         raise ValueError(f"images must have 3 dimensions, or 2 where they are flattened; found {images.ndim}")
-    side = math.isqrt(images.shape[1])
-    if side**2 != images.shape[1]:
-        raise ValueError(
-            f"flattened images must be square, found n_features = {images.shape[1]}; "
-            "pass images of shape (n_samples, height, width)"
-        )
-    return images.reshape(-1, side, side)
+    return images.reshape(-1, *square_of(images.shape[1]))
