@@ -173,9 +173,15 @@ class Hog(_ImageTransformer):
 
     def _to_bytes(self, flat: NDArray[Any]) -> NDArray[np.uint8]:
         """Return ``(n, height, width)`` uint8 with the largest value that `fit` saw at 255, as OpenCV wants it."""
-        scaled = np.multiply(flat, 255.0 / self.scale_, dtype=np.float64)
-        images: NDArray[np.uint8] = np.rint(scaled).clip(0, 255).astype(np.uint8)
-        return images.reshape(-1, *self.frame_)
+        if flat.dtype == np.uint8:  # there are 256 values: each is scaled once, and looked up
+            images = cv2.LUT(np.ascontiguousarray(flat), self._scaled(np.arange(256)))
+        else:
+            images = self._scaled(flat)
+        return cast("NDArray[np.uint8]", images.reshape(-1, *self.frame_))
+
+    def _scaled(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        scaled = np.multiply(values, 255.0 / self.scale_, dtype=np.float64)
+        return cast("NDArray[np.uint8]", np.rint(scaled).clip(0, 255).astype(np.uint8))
 
     def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the image in 28 x 28 pixels, deskewed: ``mu11 / mu02`` is the slant of the principal axis."""

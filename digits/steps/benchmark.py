@@ -8,9 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
 
 from digits.data.split import Split
 from digits.dataset_params import FitParams
@@ -24,7 +21,7 @@ from digits.reference.plain import PLAIN
 from digits.settings import ONE_THREAD, Settings, environment_without
 from digits.steps.data import load_split
 
-__all__ = ["benchmark", "race"]
+__all__ = ["benchmark"]
 
 #: Accuracy on MNIST's test rows → the fastest family whose validation accuracy is well above it.
 RACES = {0.99: "logistic_regression", 0.9935: "svm"}
@@ -70,16 +67,6 @@ def benchmark(project: Project, dataset: str, names: Sequence[str], *, n_seeds: 
     return Benchmark(dataset=dataset, machine=machine, rows=rows, races=races)
 
 
-def race(root: str, dataset: str, family: str) -> None:
-    """Fit a family and print its accuracy on the test rows: what a new process does in a race."""
-    project = Project(root=Path(root))
-    params, split = project.params(dataset).fit, load_split(project, dataset)
-    images, labels = split.snapshot.images(), np.asarray(split.snapshot.labels())
-    rows, test = split.development(), split.test()
-    estimator = params.families[family].build(seed=params.seed).fit(images[rows], labels[rows])
-    sys.stdout.write(json.dumps(float(np.mean(estimator.predict(images[test]) == labels[test]))))
-
-
 def _measured(
     split: Split, params: FitParams, wanted: Sequence[str], *, seed: int, pool: WorkerPool
 ) -> dict[str, Measured]:
@@ -112,7 +99,7 @@ def _tell(name: str, measured: Measured, *, step: str = "measure") -> None:
 
 
 def _raced(project: Project, dataset: str, family: str, *, target: float) -> Race:
-    code = "import sys; from digits.steps.benchmark import race; race(*sys.argv[1:])"
+    code = "import sys; from digits.steps.race import race; race(*sys.argv[1:])"
     before, start = _children_seconds(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code, str(project.root), dataset, family],

@@ -115,6 +115,14 @@ def test_hog_does_not_care_for_the_range_of_values() -> None:
     np.testing.assert_array_equal(strong.transform(IMAGES[:50] * 15), pale.transform(IMAGES[:50]))
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.uint16])
+def test_hog_does_not_care_for_the_type_of_values(dtype: type) -> None:
+    """Bytes, which are looked up, come out as the same values of any other type do; also beyond what fit saw."""
+    dim = Hog().fit(IMAGES // 3)
+
+    np.testing.assert_array_equal(dim.transform(IMAGES), dim.transform(IMAGES.astype(dtype)))
+
+
 def test_hog_does_not_care_for_the_margins_of_a_dataset() -> None:
     """Digits that fill their frame and the same with a wide margin come out nearly alike."""
     padded = np.pad(IMAGES, ((0, 0), (3, 3), (3, 3)))
