@@ -69,10 +69,14 @@ class Network(Family):
 
 
 class DenseNetwork(Network):
-    """Fully connected layers on the pixels: what a network knows without being told that they form an image."""
+    """Fully connected layers on the pixels: what a network knows without being told that they form an image.
+
+    No dropout: images that are distorted anew in every epoch are enough to learn from.
+    """
 
     name: ClassVar[str] = "dense_network"
 
+    dropout: Annotated[float, Search(0, 0.5)] = Field(default=0.0, ge=0, lt=1)
     units: tuple[Width, ...] = Field(default=(512, 512), min_length=1)
 
 
