@@ -33,9 +33,10 @@ def scale(
 
     The images are the dataset's own, again and again, each time distorted otherwise as the networks' training images
     are; the params' seed decides how. They are written in files as MNIST's are, in a temporary project whose steps then
-    run one after the other, each with one thread in a process of its own. Times are of the step alone, after its
-    libraries were loaded; memory is private memory, without the pages of mapped files. 700,000 images need 1.2 GB of
-    room for temporary files (TMPDIR) and 1.4 GB of memory, for the fits; all of it takes four minutes of a processor.
+    run one after the other, each with one thread in a process of its own; the linear families learn from no `copies`.
+    Times are of the step alone, after its libraries were loaded; memory is private memory, without the pages of mapped
+    files. 700,000 images need 1.2 GB of room for temporary files (TMPDIR) and 1.9 GB of memory, for the fits; all of it
+    takes four minutes of a processor.
 
     Examples
     --------

@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from digits.experiments.metrics import Metrics, checked_proba, score
 from digits.files import replaced_folder, sha256_of_file
 from digits.models import artifact
 from digits.models.family import Family
-from digits.models.virtual import classifier_of
+from digits.models.virtual import VirtualExamples
 
-__all__ = ["fit", "import_libraries"]
+__all__ = ["fit", "fitting", "import_libraries", "refuse_too_few_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -70,18 +71,42 @@ def fit(
     """
     if stale := stale_libraries(fingerprint.libraries):
         raise FitFailed(f"{', '.join(stale)} was replaced after this process had loaded it; start it again")
+    with fitting(split, family=family):
+        if fingerprint.members:
+            return _fit_ensemble(split, family=family, seed=seed, fingerprint=fingerprint, path=path, members=members)
+        return _fit_family(split, family=family, seed=seed, fingerprint=fingerprint, path=path)
+
+
+@contextmanager
+def fitting(split: Split, *, family: Family) -> Iterator[None]:
+    """Fit the family within, whatever for: with its number of threads, and what the fit raises is `FitFailed`.
+
+    Raises
+    ------
+    FitFailed
+        Whatever the fit raises; or a fold has too few rows for the family, see `refuse_too_few_rows`.
+    MissingError
+        The images are no longer there.
+    """
+    refuse_too_few_rows(family, n_rows=min(len(fold.train) for fold in split.folds()))
     try:
         # Not as many threads as happen to be free: sums in another order would be other bits.
         with threadpool_limits(limits=family.threads):
-            if fingerprint.members:
-                return _fit_ensemble(
-                    split, family=family, seed=seed, fingerprint=fingerprint, path=path, members=members
-                )
-            return _fit_family(split, family=family, seed=seed, fingerprint=fingerprint, path=path)
+            yield
     except (FitFailed, MissingError):
         raise
     except Exception as error:
         raise FitFailed(f"the fit raised {type(error).__name__}: {error}") from error
+
+
+def refuse_too_few_rows(family: Family, *, n_rows: int) -> None:
+    """Raise `FitFailed` where there are fewer rows to learn from than the family wants principal components."""
+    components = getattr(family, "components", None) or 0
+    if components > n_rows:
+        raise FitFailed(
+            f"fit.families.{family.name}.components is {components}; wanted at most {n_rows}, the rows that a fit "
+            "learns from: give fewer in params.yaml, or more images"
+        )
 
 
 def import_libraries(*, families: Sequence[Family]) -> None:
@@ -91,7 +116,6 @@ def import_libraries(*, families: Sequence[Family]) -> None:
 
 
 def _fit_family(split: Split, *, family: Family, seed: int, fingerprint: Fingerprint, path: Path) -> Candidate:
-    _refuse_too_few_rows(split, family=family)
     images, labels = split.snapshot.images(), np.asarray(split.snapshot.labels())
     validation_rows, classes = split.validation(), np.unique(labels)
     proba = np.zeros((len(images), len(classes)))
@@ -123,16 +147,6 @@ def _fit_family(split: Split, *, family: Family, seed: int, fingerprint: Fingerp
         history=history,
         fit_seconds=time.perf_counter() - start,
     )
-
-
-def _refuse_too_few_rows(split: Split, *, family: Family) -> None:
-    """Raise `FitFailed` where a fold has fewer rows to learn from than the family wants principal components."""
-    components, fewest = getattr(family, "components", None) or 0, min(len(fold.train) for fold in split.folds())
-    if components > fewest:
-        raise FitFailed(
-            f"fit.families.{family.name}.components is {components}; wanted at most {fewest}, the rows that a fold "
-            "learns from: give fewer in params.yaml, or more images"
-        )
 
 
 def _fit_ensemble(
@@ -212,7 +226,8 @@ def _fit_estimator(estimator: Any, X: Any, y: Any, *, validation: tuple[Any, Any
 
 def _history(estimator: Any) -> dict[str, list[float]]:
     """Return curve → value per epoch of a fitted estimator."""
-    last = classifier_of(estimator)
+    pipeline = estimator.estimator_ if isinstance(estimator, VirtualExamples) else estimator
+    last = pipeline[-1] if hasattr(pipeline, "steps") else pipeline
     if hasattr(last, "history_"):
         return {curve: [float(value) for value in values] for curve, values in last.history_.items()}
     if hasattr(last, "loss_curve_"):

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
 from digits.errors import DigitsError, ParamsError
 from digits.experiments.code import ensure_unchanged
 from digits.experiments.fingerprint import fingerprint
+from digits.experiments.fitting import fitting
 from digits.experiments.metrics import score
 from digits.models.family import Family, Search
 
@@ -31,10 +31,13 @@ _DIGITS = 3
 
 
 def score_fold(split: Split, *, family: Family, seed: int, number: int) -> tuple[float, float]:
-    """Fit a family to the training rows of one fold; return accuracy and log loss on the fold's validation rows."""
+    """Fit a family to the training rows of one fold; return accuracy and log loss on the fold's validation rows.
+
+    Raises what `fitting` does.
+    """
     images, labels = split.snapshot.images(), np.asarray(split.snapshot.labels())
     fold, classes = split.folds()[number], np.unique(labels)
-    with threadpool_limits(limits=family.threads):
+    with fitting(split, family=family):
         estimator = family.build(seed=seed).fit(images[fold.train], labels[fold.train])
         proba = np.zeros((len(fold.validation), len(classes)))
         proba[:, np.searchsorted(classes, estimator.classes_)] = estimator.predict_proba(images[fold.validation])

@@ -1,7 +1,8 @@
 """What the families of scikit-learn share: features of the image, perhaps fewer of them, and a classifier.
 
-Where a family's default stands, it is what validation on MNIST chose; ``params.yaml`` says what a dataset wants
-otherwise. Each kind has a module of its own: a candidate's fingerprint holds the code that its family's module imports.
+Where a family's default stands, it is what validation on MNIST chose, unless it takes long or wants many images;
+``params.yaml`` says what a dataset wants otherwise. Each kind has a module of its own: a candidate's fingerprint holds
+the code that its family's module imports.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class FeatureFamily(Family):
     def _has_copies_to_distort(self) -> Self:
         """Refuse what nothing reads."""
         if not self.copies and self.distortion != type(self).model_fields["distortion"].default:
-            raise ValueError("`distortion` is that of copies, of which there are none; leave it out, or set `copies`")
+            raise ValueError("`distortion` is that of copies, of which there are none; leave it out, or ask for copies")
         return self
 
     def build(self, *, seed: int) -> BaseEstimator:

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digits.models import tensorflow_runtime
 from digits.models.augmentation import random_transforms
-from digits.models.pixels import N_PLACES, flattened, moved, pixels_of
+from digits.models.pixels import N_PLACES, flattened, moved, pixels_of, square_of
 from digits.models.processor import has_bfloat16
 from digits.models.schedule import batches, one_cycle
 from digits.models.training import Recipe, Trainer, build_network, copy_variables, trainer_for
@@ -213,8 +213,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         side = math.isqrt(self.n_features_in_)
         shapes = {"cnn": (side, side, 1), "rnn": (side, side), "dense_network": (self.n_features_in_,)}
         shape = shapes[self.network]
-        if side**2 != self.n_features_in_ and (len(shape) > 1 or self.augmentation or self.test_time_shift):
-            raise ValueError(f"images have {self.n_features_in_} pixels, wanted square ones for {self.network!r}")
+        if len(shape) > 1 or self.augmentation or self.test_time_shift:
+            square_of(self.n_features_in_)
         return Recipe(
             network=self.network,
             network_params=_hashable(self.network_params or {}),

@@ -20,7 +20,6 @@ class LogisticRegression(FeatureFamily):
 
     name: ClassVar[str] = "logistic_regression"
 
-    components: Annotated[int | None, Search(50, 300)] = Field(default=200, ge=1, le=10_000)
     C: Annotated[float, Search(0.1, 100, log=True)] = Field(default=10.0, gt=0)
     max_iter: int = Field(default=300, ge=1)
 
@@ -35,8 +34,7 @@ class Sgd(FeatureFamily):
 
     name: ClassVar[str] = "sgd"
 
-    components: Annotated[int | None, Search(50, 300)] = Field(default=200, ge=1, le=10_000)
-    alpha: Annotated[float, Search(1e-6, 1e-3, log=True)] = Field(default=5e-6, gt=0)
+    alpha: Annotated[float, Search(1e-6, 1e-3, log=True)] = Field(default=1e-5, gt=0)
     epochs: Annotated[int, Search(5, 30)] = Field(default=10, ge=1)
 
     def classifier(self, *, seed: int) -> BaseEstimator:

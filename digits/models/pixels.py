@@ -1,4 +1,4 @@
-"""What a network is given: images as rows of pixels, also moved in the frame."""
+"""Images as rows of pixels: how large they are, in which type they are reckoned with, and moved in the frame."""
 
 from __future__ import annotations
 
@@ -38,9 +38,14 @@ def moved(pixels: NDArray[Any], *, by: int) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (N_PLACES * n_samples, n_features), of the same dtype
+
+    Raises
+    ------
+    ValueError
+        The images cannot be square.
     """
     n_samples, n_features = pixels.shape
-    side = math.isqrt(n_features)
+    side, _ = square_of(n_features)
     wide = np.pad(pixels.reshape(-1, side, side), ((0, 0), (by, by), (by, by)))
     corners = ((by, by), (2 * by, by), (0, by), (by, 2 * by), (by, 0))
     places = [wide[:, top : top + side, left : left + side] for top, left in corners]

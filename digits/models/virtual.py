@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from digits.models.pixels import pixels_of, square_of
 
-__all__ = ["VirtualExamples", "classifier_of", "elastic"]
+__all__ = ["VirtualExamples", "elastic"]
 
 # How far apart points move together: the width of the Gaussian that smooths their displacements, as a share of the
 # frame; 4 of 28 pixels in Simard et al.
@@ -102,12 +102,6 @@ class VirtualExamples(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # ty
         """Return the estimator's probability of each class, ``(n_samples, n_classes)``, columns as in ``classes_``."""
         check_is_fitted(self)
         return cast("NDArray[Any]", self.estimator_.predict_proba(X))
-
-
-def classifier_of(estimator: Any) -> Any:
-    """Return what a fitted estimator decides with: the last step of its pipeline, also behind virtual examples."""
-    pipeline = estimator.estimator_ if isinstance(estimator, VirtualExamples) else estimator
-    return pipeline[-1] if hasattr(pipeline, "steps") else pipeline
 
 
 def elastic(images: NDArray[Any], *, distortion: float, rng: RandomState) -> NDArray[Any]:

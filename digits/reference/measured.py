@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from digits.data.split import Split
+from digits.experiments.fitting import fitting
 from digits.models.ensembles import Ensemble
 from digits.models.family import Family
 from digits.reference.plain import PLAIN
@@ -70,9 +71,11 @@ def measure(
         What to fit.
     validated
         Whether to fit every fold too, not counted in the time, for an ensemble that needs the probabilities.
+
+    Raises what `fitting` does.
     """
     images, labels = split.snapshot.images(), np.asarray(split.snapshot.labels())
-    with threadpool_limits(limits=family.threads):
+    with fitting(split, family=family):
         start = time.process_time()
         estimator = family.build(seed=seed).fit(images[split.development()], labels[split.development()])
         fitted = time.process_time()

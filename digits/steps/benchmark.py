@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
@@ -20,6 +19,7 @@ from digits.reference.measured import Measured, Probabilities, combined, measure
 from digits.reference.plain import PLAIN
 from digits.settings import ONE_THREAD, Settings, environment_without
 from digits.steps.data import load_split
+from digits.steps.race import COMMAND
 
 __all__ = ["benchmark"]
 
@@ -99,10 +99,9 @@ def _tell(name: str, measured: Measured, *, step: str = "measure") -> None:
 
 
 def _raced(project: Project, dataset: str, family: str, *, target: float) -> Race:
-    code = "import sys; from digits.steps.race import race; race(*sys.argv[1:])"
     before, start = _children_seconds(), time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", code, str(project.root), dataset, family],
+        [*COMMAND, str(project.root), dataset, family],
         env=environment_without(()) | ONE_THREAD,
         stdout=subprocess.PIPE,
         text=True,

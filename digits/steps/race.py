@@ -1,4 +1,4 @@
-"""A race: what a new process does on its way to a classifier. It loads no more than that takes."""
+"""A race: what a new process does on its way to a classifier. It loads nothing of the benchmark around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import numpy as np
 from digits.project import Project
 from digits.steps.data import load_split
 
-__all__ = ["race"]
+__all__ = ["COMMAND", "race"]
+
+#: The command of that process, but for what `race` takes.
+COMMAND = (sys.executable, "-m", "digits.steps.race")
 
 
 def race(root: str, dataset: str, family: str) -> None:
@@ -37,3 +40,7 @@ def race(root: str, dataset: str, family: str) -> None:
     rows, test = split.development(), split.test()
     estimator = params.families[family].build(seed=params.seed).fit(images[rows], labels[rows])
     sys.stdout.write(json.dumps(float(np.mean(estimator.predict(images[test]) == labels[test]))))
+
+
+if __name__ == "__main__":
+    race(*sys.argv[1:])

@@ -23,6 +23,7 @@ from digits.data.sources import ingest as ingest_source
 from digits.dataset_params import FitParams
 from digits.errors import DigitsError, MissingError, ParamsError
 from digits.events import report
+from digits.experiments.fitting import refuse_too_few_rows
 from digits.files import write_json
 from digits.models.features import features
 from digits.models.linear import LogisticRegression, Sgd
@@ -61,7 +62,7 @@ def scale(project: Project, dataset: str, *, images: Sequence[int], settings: Se
     Parameters
     ----------
     project, dataset
-        Whose images are distorted, and whose params the families have.
+        Whose images are distorted, and whose params the families have, but for `copies`.
     images
         The numbers of images.
     settings
@@ -226,6 +227,7 @@ def _features(snapshot: Snapshot) -> None:
 def _fit(snapshot: Snapshot, *, fit: FitParams, family: str) -> int:
     """Fit a family to all images and return how many iterations its solver took."""
     params = fit.families[family].model_copy(update={"copies": 0})  # as many images as the table says
+    refuse_too_few_rows(params, n_rows=len(snapshot.labels()))
     with threadpool_limits(limits=params.threads):
         estimator: Any = params.build(seed=fit.seed).fit(snapshot.images(), np.asarray(snapshot.labels()))
     return int(np.max(estimator[-1].n_iter_))

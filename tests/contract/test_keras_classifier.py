@@ -99,7 +99,7 @@ def test_predictions_are_the_mean_over_an_image_and_itself_moved(
 
 def test_only_square_images_are_moved() -> None:
     """What is not square cannot be moved in its frame, and is told so before anything is fitted."""
-    with pytest.raises(ValueError, match="images have 12 pixels, wanted square ones"):
+    with pytest.raises(ValueError, match="images must be square, found n_features = 12"):
         KerasClassifier(test_time_shift=1).fit(np.ones((4, 12)), [0, 1, 0, 1])
 
 
@@ -250,7 +250,7 @@ def test_global_random_states_are_left_alone(sample: tuple[NDArray[np.uint8], ND
     ("change", "message"),
     [
         (lambda X, y: (X[:, :, :7], y), "8 x 7 pixels, wanted square"),
-        (lambda X, y: (X.reshape(len(X), -1)[:, :60], y), "60 pixels, wanted square"),
+        (lambda X, y: (X.reshape(len(X), -1)[:, :60], y), "must be square, found n_features = 60"),
         (lambda X, y: (np.where(X > 15, np.nan, X.astype(float)), y), "NaN"),
         (lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
         (lambda X, y: (X, y + 0.5), "Unknown label type"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from digits.experiments.fingerprint import fingerprint
 from digits.experiments.workers import InProcess, WorkerPool, Workers
 from digits.models.families import FAMILIES
 from digits.project import Project
+from digits.reference.measured import measure
 from digits.steps.data import load_split
+from digits.steps.race import COMMAND
 from tests.watch import Watch
 
 PARAMS: dict[str, dict[str, Any]] = {
@@ -88,6 +91,15 @@ def test_families_are_measured_beside_plain_scripts(ran: Any) -> None:
     assert found["machine"]["versions"]["numpy"]
     assert found["time_to"] == []  # the race is MNIST's
     assert before == _files(ran.root)
+
+
+def test_a_race_ends_with_the_accuracy_of_the_fit(ran: Any) -> None:
+    """What a new process does on its way to a classifier is what the bench measures in a worker."""
+    done = subprocess.run([*COMMAND, str(ran.root), "digits", "decision_tree"], capture_output=True, check=True)
+    project = Project(root=ran.root)
+    family = project.params("digits").fit.families["decision_tree"]
+    measured, _ = measure(load_split(project, "digits"), family=family, seed=project.params("digits").fit.seed)
+    assert json.loads(done.stdout) == measured.accuracy > 0.5
 
 
 def _files(folder: Path) -> list[Path]:

@@ -89,7 +89,7 @@ def test_no_file_holds_a_pickle(name: str, tmp_path: Path) -> None:
     params = quick if quick.keys() <= FAMILIES[name].model_fields.keys() else {}
     params |= {"epochs": 1} if "epochs" in FAMILIES[name].model_fields else {}
     params |= {"batch_size": 50} if "batch_size" in FAMILIES[name].model_fields else {}
-    artifact.save(FAMILIES[name].model_validate(params).build(seed=0).fit(X[:200], y[:200]), tmp_path / name)
+    artifact.save(FAMILIES[name].model_validate(params).build(seed=0).fit(X[:150], y[:150]), tmp_path / name)
 
     for archive in (tmp_path / name).iterdir():
         for member, content in members_of(archive).items():

@@ -112,6 +112,6 @@ def test_writing_changes_one_line(root: Path, tmp_path: Path) -> None:
 
     before, after = ((folder / "params.yaml").read_text(encoding="utf-8").splitlines() for folder in (root, tmp_path))
     changed = [line for line in difflib.ndiff(before, after) if line.startswith(("+ ", "- "))]
-    assert changed == ["-         logistic_regression: {}", "+         logistic_regression: {C: 2.5}"]
+    assert changed == ["-         logistic_regression: {components: 200}", "+         logistic_regression: {C: 2.5}"]
     assert lines(family) == "logistic_regression: {C: 2.5}"
     assert Project(root=tmp_path).params("mnist").fit.families["logistic_regression"] == family
