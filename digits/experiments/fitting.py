@@ -88,8 +88,8 @@ def fitting(split: Split, *, family: Family) -> Iterator[None]:
     MissingError
         The images are no longer there.
     """
-    refuse_too_few_rows(family, n_rows=min(len(fold.train) for fold in split.folds()))
     try:
+        refuse_too_few_rows(family, n_rows=min(len(fold.train) for fold in split.folds()))
         # Not as many threads as happen to be free: sums in another order would be other bits.
         with threadpool_limits(limits=family.threads):
             yield

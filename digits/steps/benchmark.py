@@ -48,7 +48,7 @@ def benchmark(project: Project, dataset: str, names: Sequence[str], *, n_seeds: 
     MissingError
         The dataset has no split yet.
     FitFailed
-        A fit took too long.
+        A fit raised or took too long, or there are too few rows for a family.
     """
     params, split = project.params(dataset).fit, load_split(project, dataset)
     if unknown := [name for name in names if name not in params.families]:

@@ -23,7 +23,6 @@ from digits.data.sources import ingest as ingest_source
 from digits.dataset_params import FitParams
 from digits.errors import DigitsError, MissingError, ParamsError
 from digits.events import report
-from digits.experiments.fitting import refuse_too_few_rows
 from digits.files import write_json
 from digits.models.features import features
 from digits.models.linear import LogisticRegression, Sgd
@@ -213,6 +212,9 @@ def _loaded(project: Project, step: str) -> Callable[[], object]:
     snapshot = Snapshot.load(project.snapshot(_DATASET))
     if step == "features":
         return partial(_features, snapshot)
+    from digits.experiments.fitting import refuse_too_few_rows
+
+    refuse_too_few_rows(fit.families[step], n_rows=len(snapshot.labels()))
     return partial(_fit, snapshot, fit=fit, family=step)
 
 
@@ -227,7 +229,6 @@ def _features(snapshot: Snapshot) -> None:
 def _fit(snapshot: Snapshot, *, fit: FitParams, family: str) -> int:
     """Fit a family to all images and return how many iterations its solver took."""
     params = fit.families[family].model_copy(update={"copies": 0})  # as many images as the table says
-    refuse_too_few_rows(params, n_rows=len(snapshot.labels()))
     with threadpool_limits(limits=params.threads):
         estimator: Any = params.build(seed=fit.seed).fit(snapshot.images(), np.asarray(snapshot.labels()))
     return int(np.max(estimator[-1].n_iter_))

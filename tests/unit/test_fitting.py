@@ -51,7 +51,7 @@ def test_more_components_than_rows_name_the_param(rows: Split, tmp_path: Path, f
 
 @pytest.mark.parametrize("fits", FITS.values(), ids=FITS)
 def test_what_a_fit_raises_is_a_failed_fit(rows: Split, tmp_path: Path, fits: Callable[..., object]) -> None:
-    """A trial that cannot be fitted costs itself alone, a family its own row: neither is a stranger's exception."""
+    """It costs a run its family, a search its trial, and the bench ends with one line."""
     neighbors = FAMILIES["k_nearest_neighbors"].model_validate({"components": None, "neighbors": 60})
     with pytest.raises(FitFailed, match="the fit raised ValueError: Expected n_neighbors <= n_samples_fit"):
         fits(rows, family=neighbors, path=tmp_path / "c")
